@@ -1,0 +1,144 @@
+"""The port to everything the gateway remembers: ACLs, API tokens, people, and the change feed.
+
+Adapters (``sqlite.py``, ``dynamodb.py``) pass one contract suite. They hold no policy. They
+raise ``StoreUnavailable`` when the store cannot be reached and ``Conflict`` when somebody else
+changed the same ACL first; nothing else that a caller should handle.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from gateway.model import Acl, Kind, Resource
+
+
+class StoreUnavailable(Exception):
+    """The store did not answer in time, or refused us."""
+
+
+class Conflict(Exception):
+    """The ACL is no longer at the version that the change was based on."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TokenRecord:
+    """An API token as stored: never the secret, only its SHA-256 (hex).
+
+    ``id`` is public; times are seconds since the epoch. ``groups`` are those at creation; a
+    person's newer groups come from the PersonRecord.
+    """
+
+    id: str
+    hash: str
+    principal: str
+    label: str
+    created: float
+    expires: float
+    created_by: str
+    groups: tuple[str, ...] = ()
+    home_group: str | None = None
+    last_used: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PersonRecord:
+    """A principal as last seen with a verified credential of an identity provider.
+
+    For a service account, ``groups`` holds the one group whose team owns it.
+    """
+
+    name: str
+    groups: tuple[str, ...]
+    home_group: str | None
+    seen: float
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One row of the change feed: ``kind`` is ``acl``, ``token`` or ``person``.
+
+    For ``acl``, ``name`` is ``str(resource)`` and ``principals`` lists the grant keys whose
+    view of the resource may have changed (for the inverted index); for ``token`` the token's
+    hash; for ``person`` the principal name.
+    """
+
+    kind: str
+    name: str
+    principals: tuple[str, ...] = ()
+
+
+class Store(Protocol):
+    """What the gateway needs of its store. All reads are strongly consistent."""
+
+    async def get_acl(self, resource: Resource) -> Acl | None:
+        """The ACL of a resource, or None when it has none."""
+        ...
+
+    async def create_acl(
+        self, resource: Resource, owner: str | None, grants: Mapping[str, str]
+    ) -> bool:
+        """Write a first ACL; False (and no change) when there already is one."""
+        ...
+
+    async def set_grant(
+        self, resource: Resource, principal: str, role: str, *, expect_version: int
+    ) -> Acl:
+        """Give ``principal`` (a grant key) one role, replacing its earlier one; the new ACL."""
+        ...
+
+    async def remove_grant(
+        self, resource: Resource, principal: str, *, expect_version: int
+    ) -> Acl:
+        """Take away the grant of ``principal``; the new ACL (unchanged if it had none)."""
+        ...
+
+    async def drop_acl(self, resource: Resource) -> None:
+        """Remove the ACL with all its grants; no error when there is none."""
+        ...
+
+    async def move_acl(self, old: Resource, new: Resource) -> bool:
+        """Copy the grants of ``old`` to ``new`` and drop ``old``; False when ``old`` has none.
+
+        Whatever ``new`` had before is replaced."""
+        ...
+
+    async def grants_of(self, key: str, kind: Kind) -> Mapping[str, str]:
+        """Resource id -> role for one grant key (``user:…``, ``group:…``, ``everyone``)."""
+        ...
+
+    def list_acls(self, kind: Kind) -> AsyncIterator[Acl]:
+        """Every ACL of a kind, for reconcile and for admins; in no order."""
+        ...
+
+    async def put_token(self, token: TokenRecord) -> None: ...
+    async def get_token(self, token_hash: str) -> TokenRecord | None: ...
+    async def tokens_of(self, principal: str | None) -> Sequence[TokenRecord]:
+        """The tokens of a principal, newest first; None: of everyone."""
+        ...
+
+    async def delete_token(self, token_id: str) -> TokenRecord | None:
+        """Revoke; the removed record, or None when there was none."""
+        ...
+
+    async def touch_token(self, token_hash: str, used: float) -> None:
+        """Remember the last use (coarse; not in the change feed)."""
+        ...
+
+    async def put_person(self, person: PersonRecord) -> None: ...
+    async def get_person(self, name: str) -> PersonRecord | None: ...
+    async def people(self) -> Sequence[PersonRecord]: ...
+
+    async def changes(self, cursor: str | None) -> tuple[Sequence[Change], str]:
+        """Feed rows since ``cursor`` (None: from now on) and the next cursor.
+
+        Rows may be seen twice; a row is never missed (adapters overlap for clock skew and
+        replication lag)."""
+        ...
+
+    async def ping(self) -> None:
+        """Raise StoreUnavailable when the store does not answer."""
+        ...
+
+    async def close(self) -> None: ...
