@@ -1,0 +1,387 @@
+"""From a raw request to a ``Call``: which endpoint, which identifiers, and what to forward.
+
+Pure. The ``Describer`` is compiled once from the catalogue and the schema; a ``Call`` holds the
+only copy of path, query and body that the rest of the gateway uses, so that what was authorized
+is what is executed.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from gateway.errors import BadRequest, UnknownEndpoint
+from gateway.model import RESERVED_TAG_PREFIX
+from gateway.routes.bodies import Check, Schema, dump, parse_object
+from gateway.routes.match import Match, Matcher
+from gateway.routes.route import Named, Ref, RefKind, Route
+from gateway.routes.target import (
+    check_artifact_segments,
+    encode_path,
+    encode_query,
+    parse_query,
+    split_target,
+)
+
+_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:-]{0,255}", re.ASCII)
+_EXPERIMENT_ID = re.compile(r"0|[1-9][0-9]{0,24}", re.ASCII)
+_NAME = re.compile(r"[^\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]{1,4096}")
+_SYNTAX: Mapping[RefKind, re.Pattern[str]] = {
+    RefKind.EXPERIMENT: _EXPERIMENT_ID,
+    RefKind.EXPERIMENT_NAME: _NAME,
+    RefKind.MODEL: _NAME,
+    RefKind.MODEL_SOURCE: _NAME,
+    RefKind.MODEL_URI: _NAME,
+    RefKind.ARTIFACT_PATH: _NAME,
+}
+
+Reader = Callable[[Mapping[str, Any]], list[Any]]
+
+
+@dataclass(slots=True)
+class Call:
+    """One request, read once. ``path`` is canonical and encoded; ``query`` is decoded.
+
+    ``body`` is the checked JSON object, or None when the body is an opaque stream or absent.
+    ``refs`` are the identifiers whose resources must all allow their call; ``narrow`` those of
+    which the forbidden ones are taken out of the request instead.
+    """
+
+    route: Route
+    path: str
+    params: Mapping[str, str]
+    query: dict[str, Any]
+    body: dict[str, Any] | None = None
+    refs: tuple[Ref, ...] = ()
+    narrow: tuple[Ref, ...] = ()
+    admin_fields: tuple[str, ...] = ()
+    """Fields present in this request that only an admin may fill."""
+    reserved_tags: tuple[str, ...] = ()
+    """Tag keys in this request that only the gateway (or an admin) may write."""
+    raw_query: str | None = field(default=None, repr=False)
+
+    def target(self) -> str:
+        """The request target to forward."""
+        query = encode_query(self.query) if self.raw_query is None else self.raw_query
+        return f"{self.path}?{query}" if query else self.path
+
+    def body_bytes(self) -> bytes | None:
+        """The JSON body to forward, written from the checked value."""
+        return None if self.body is None else dump(self.body)
+
+
+@dataclass(slots=True)
+class _Compiled:
+    """What is worked out once per row."""
+
+    query_fields: Mapping[str, bool]
+    """Allowed query field -> may it repeat."""
+    query_checks: Mapping[str, str]
+    body_check: Check | None
+    query_aliases: tuple[tuple[str, str], ...]
+    body_aliases: tuple[tuple[str, str], ...]
+    readers: tuple[tuple[Named, Reader], ...]
+    tag_readers: tuple[tuple[str, Reader], ...]
+    guarded: bool
+
+
+class Describer:
+    """Reads requests against a catalogue and the schema of its request messages."""
+
+    def __init__(self, routes: Iterable[Route], schema: Schema, static_prefix: str = "") -> None:
+        self._schema = schema
+        self._matcher = Matcher(routes, static_prefix)
+        self._compiled: dict[int, _Compiled] = {}
+
+    def match(self, method: str, target: str) -> tuple[Match, str]:
+        """The row of a raw request and its raw query.
+
+        Raises UnknownEndpoint when the catalogue has no such method and path, BadRequest when
+        the target is not canonical.
+        """
+        path, _, query = target.partition("?")
+        if path.startswith("//") or not path.startswith("/") or "#" in target or "\\" in target:
+            split_target(target)
+        found = self._matcher.match(method, path)
+        if found is None:
+            split_target(target)
+            raise UnknownEndpoint(
+                f"{method} {_shown(path)} is not an MLflow endpoint that this gateway knows. "
+                "Check the tracking URI and the MLflow version ('mlgate routes' lists them)."
+            )
+        return found, query
+
+    def describe(self, match: Match, raw_query: str, raw_body: bytes | None) -> Call:
+        """Read query, path and JSON body of a matched request.
+
+        ``raw_body`` is None for rows whose body is not JSON. Raises BadRequest for whatever
+        MLflow could read in a second way.
+        """
+        route = match.route
+        compiled = self._compiled.get(id(route))
+        if compiled is None:
+            compiled = self._compiled[id(route)] = self._compile(route)
+        query = self._query(compiled, raw_query) if raw_query else {}
+        body = None
+        if raw_body is not None:
+            body = self._body(compiled, route, raw_body, match.params)
+        call = Call(route, match.path, match.params, query, body)
+        self._collect(compiled, call)
+        if compiled.guarded:
+            self._guard(compiled, call)
+        return call
+
+    def _query(self, compiled: _Compiled, raw: str) -> dict[str, Any]:
+        if not raw.isascii() or not raw.isprintable() or "#" in raw:
+            raise BadRequest("The query has characters that must be percent-encoded.")
+        clean: dict[str, Any] = {}
+        for name, values in parse_query(raw).items():
+            repeats = compiled.query_fields.get(name)
+            if repeats is None:
+                continue
+            if repeats:
+                clean[name] = values
+            elif len(values) == 1:
+                clean[name] = values[0]
+            else:
+                raise BadRequest(f"The query field '{name}' is given twice; give it once.")
+            _check_query_type(compiled.query_checks[name], name, values)
+        for alias, name in compiled.query_aliases:
+            _fold_alias(clean, alias, name)
+        return clean
+
+    def _body(
+        self, compiled: _Compiled, route: Route, raw: bytes, params: Mapping[str, str]
+    ) -> dict[str, Any]:
+        # An absent body is an empty message for MLflow (a DELETE of the Python client).
+        value = parse_object(raw) if raw else {}
+        if compiled.body_check is not None:
+            value = compiled.body_check(value, "")
+        for alias, name in compiled.body_aliases:
+            _fold_alias(value, alias, name)
+        for name, said in params.items():
+            if name in value and value[name] != said:
+                raise BadRequest(f"'{name}' in the body is not the one in the path.")
+        return value
+
+    def _collect(self, compiled: _Compiled, call: Call) -> None:
+        route = call.route
+        refs: list[Ref] = []
+        narrow: list[Ref] = []
+        sources = {"query": call.query, "body": call.body or {}, "path": call.params}
+        for named, read in compiled.readers:
+            found = read(sources[named.where.part])
+            if named.required and not found and not named.narrow:
+                raise BadRequest(
+                    f"{route.call} needs '{named.where.names[0].removesuffix('[]')}'; "
+                    "it is missing or empty."
+                )
+            into = narrow if named.narrow else refs
+            for value in found:
+                into.append(_ref(named, value, named.needs or route.call))
+        if route.requires_any and not any(
+            call.query.get(f) or (call.body or {}).get(f) for f in route.requires_any
+        ):
+            raise BadRequest(f"{route.call} needs one of: {', '.join(route.requires_any)}.")
+        call.refs = tuple(refs)
+        call.narrow = tuple(narrow)
+
+    def _guard(self, compiled: _Compiled, call: Call) -> None:
+        body = call.body or {}
+        call.admin_fields = tuple(
+            name for name in call.route.admin_fields if body.get(name) not in (None, "", [], {})
+        )
+        bad: list[str] = []
+        for part, read in compiled.tag_readers:
+            for key in read(call.params if part == "path" else _both(call.query, body)):
+                folded = key.casefold().strip()
+                if folded.startswith(RESERVED_TAG_PREFIX) or key in call.route.forbidden_tags:
+                    bad.append(key)
+        call.reserved_tags = tuple(bad)
+
+    def _compile(self, route: Route) -> _Compiled:
+        fields: Mapping[str, str] = route.fields or {}
+        if route.message is not None:
+            fields = self._schema.fields(route.message)
+        in_query = fields if route.method in ("GET", "HEAD") else {}
+        queries = {name: fields.get(name, "string") for name in (*in_query, *route.query)}
+        for named in route.refs:
+            if named.where.part == "query":
+                for name in named.where.names:
+                    plain = name.removesuffix("[]")
+                    queries.setdefault(plain, "string[]" if name.endswith("[]") else "string")
+        check: Check | None = None
+        if route.body == "json":
+            check = (
+                self._schema.message(route.message)
+                if route.message is not None
+                else self._schema.compile(fields)
+            )
+        return _Compiled(
+            query_fields={name: kind.endswith("[]") for name, kind in queries.items()},
+            query_checks=queries,
+            body_check=check,
+            query_aliases=_aliases(route, "query"),
+            body_aliases=_aliases(route, "body"),
+            readers=tuple(
+                (named, _reader(named.where.names[0]))
+                for named in route.refs
+                if named.where.part != "header"
+            ),
+            tag_readers=tuple(
+                ("path" if "{" + name + "}" in route.path else "body", _reader(name))
+                for name in route.tag_keys
+            ),
+            guarded=bool(route.tag_keys or route.admin_fields),
+        )
+
+
+def _both(query: Mapping[str, Any], body: Mapping[str, Any]) -> Mapping[str, Any]:
+    return {**query, **body} if query else body
+
+
+def header_refs(route: Route, headers: Mapping[str, list[str]]) -> tuple[Ref, ...]:
+    """The identifiers that a row takes from headers (OTLP names its experiment there).
+
+    ``headers`` maps lower-case names to all their values. Raises BadRequest when a required
+    one is missing or any is given twice.
+    """
+    refs = []
+    for named in route.refs:
+        if named.where.part != "header":
+            continue
+        name = named.where.names[0].lower()
+        values = headers.get(name, [])
+        if len(values) > 1:
+            raise BadRequest(f"The header '{name}' is given twice; give it once.")
+        if values and values[0]:
+            refs.append(_ref(named, values[0], named.needs or route.call))
+        elif named.required:
+            raise BadRequest(f"{route.call} needs the header '{name}'.")
+    return tuple(refs)
+
+
+def _shown(path: str) -> str:
+    return path if len(path) <= 100 else path[:100] + "…"
+
+
+def _aliases(route: Route, part: str) -> tuple[tuple[str, str], ...]:
+    pairs: list[tuple[str, str]] = []
+    for named in route.refs:
+        if named.where.part == part:
+            first, *others = named.where.names
+            pairs.extend((other, first) for other in others)
+    return tuple(pairs)
+
+
+def _fold_alias(fields: dict[str, Any], alias: str, name: str) -> None:
+    """Two spellings of one field: they must agree, and only the first is forwarded."""
+    if alias not in fields:
+        return
+    value = fields.pop(alias)
+    if value in ("", None):
+        return
+    if fields.get(name, "") not in ("", value):
+        raise BadRequest(f"'{alias}' and '{name}' name different things; send only '{name}'.")
+    fields[name] = value
+
+
+_UNSIGNED = re.compile(r"[0-9]{1,19}", re.ASCII)
+_SIGNED = re.compile(r"-?[0-9]{1,19}", re.ASCII)
+
+
+def _check_query_type(kind: str, name: str, values: list[str]) -> None:
+    kind = kind.removesuffix("[]")
+    if kind == "string":
+        return
+    for value in values:
+        if kind.startswith(("int", "uint")) and _SIGNED.fullmatch(value) is None:
+            raise BadRequest(f"The query field '{name}' must be an integer.")
+        if kind == "bool" and value not in ("true", "false", "True", "False"):
+            raise BadRequest(f"The query field '{name}' must be true or false.")
+
+
+def _reader(name: str) -> Reader:
+    """Compile ``metrics[].model_id`` to a function that lists the non-empty values there."""
+    steps = name.split(".")
+    if len(steps) == 1 and not name.endswith("[]"):
+
+        def read_one(fields: Mapping[str, Any]) -> list[Any]:
+            value = fields.get(name)
+            return [] if value is None or value == "" else [value]
+
+        return read_one
+
+    def read(fields: Mapping[str, Any]) -> list[Any]:
+        found: list[Any] = [fields]
+        for step in steps:
+            plain = step.removesuffix("[]")
+            many = step.endswith("[]")
+            following: list[Any] = []
+            for item in found:
+                value = item.get(plain) if isinstance(item, Mapping) else None
+                if value is None:
+                    continue
+                if many and isinstance(value, Mapping):
+                    following.extend(value)  # the keys of a map
+                elif many:
+                    following.extend(value)
+                else:
+                    following.append(value)
+            found = following
+        return [value for value in found if value != ""]
+
+    return read
+
+
+def _ref(named: Named, value: Any, call: str) -> Ref:
+    kind = named.kind
+    field_name = named.where.names[0]
+    if type(value) is not str:
+        raise BadRequest(f"'{field_name}' must be a string.")
+    if _SYNTAX.get(kind, _ID).fullmatch(value) is None:
+        raise BadRequest(_syntax_sentence(kind, field_name))
+    if kind in (RefKind.MODEL, RefKind.EXPERIMENT_NAME) and value != value.strip():
+        # MySQL compares names without their trailing blanks: two spellings, one model.
+        raise BadRequest(f"'{field_name}' must not begin or end with blanks.")
+    if kind is RefKind.ARTIFACT_PATH:
+        segments = value.split("/")
+        check_artifact_segments(segments)
+        if _EXPERIMENT_ID.fullmatch(segments[0]) is None:
+            raise BadRequest(
+                "An artifact path must start with the id of the experiment it belongs to."
+            )
+        value = segments[0]
+    return Ref(kind, value, call)
+
+
+def _syntax_sentence(kind: RefKind, field_name: str) -> str:
+    if kind is RefKind.EXPERIMENT:
+        return f"'{field_name}' must be an experiment id: decimal digits, no leading zero."
+    if kind in _SYNTAX:
+        return f"'{field_name}' must be text without control characters."
+    return f"'{field_name}' is not an id: letters, digits, '_', '-', '.' and ':' only."
+
+
+def artifact_path_of(call: Call, name: str) -> str:
+    """The canonical encoded form of an artifact path placeholder."""
+    return encode_path(call.params[name].split("/"))[1:]
+
+
+def narrow_body(call: Call, field_name: str, keep: frozenset[str]) -> None:
+    """Take the identifiers not in ``keep`` out of the list at ``field_name`` of the body.
+
+    For a list of objects (``locations[].mlflow_experiment.experiment_id``) whole elements go.
+    """
+    first, _, rest = field_name.partition("[]")
+    fields: dict[str, Any] = call.body if call.body is not None else call.query
+    if first not in fields:
+        fields = call.query
+    values = fields.get(first, [])
+    if not rest:
+        fields[first] = [v for v in values if v in keep]
+        return
+    read = _reader(rest.removeprefix("."))
+    fields[first] = [v for v in values if (ids := read(v)) and keep.issuperset(ids)]
