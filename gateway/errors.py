@@ -44,6 +44,8 @@ class Unauthenticated(GatewayError):
 
     status = 401
     error_code = "UNAUTHENTICATED"
+    www_authenticate = 'Bearer realm="mlgate"'
+    """Safe for browsers; ``gateway.credentials.chain.challenge`` knows who may get Basic too."""
 
 
 class Forbidden(GatewayError):

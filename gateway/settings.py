@@ -53,6 +53,14 @@ class IdentityProvider:
     accept: tuple[Literal["access", "id"], ...] = ("access", "id")
     skew_seconds: float = 30.0
     ca_file: str | None = None
+    bearer_token_file: str | None = None
+    """Sent (over https only) when fetching discovery and keys: a Kubernetes API server asks for
+    a service account token there."""
+    user_prefix: str = ""
+    """Put before every user and service name of this issuer, so that ``alice`` of a second
+    issuer is not the first one's ``alice``. Without it, same name means same principal."""
+    groups_prefix: str = ""
+    """The same for group names."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
