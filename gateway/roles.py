@@ -30,6 +30,11 @@ READ_CALL: Mapping[Kind, str] = MappingProxyType(
 _ROLE_NAME = re.compile(r"[a-z][a-z0-9_-]{0,63}")
 _RESERVED = frozenset({"none", EVERYONE})
 _NO_CALLS: frozenset[str] = frozenset()
+_PLACES = {
+    "experiment": "experiment (of a role)",
+    "model": "model (of a role)",
+    "everyone": "server.everyone or server.admin",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +96,11 @@ class Defaults:
 
 @dataclass(frozen=True, slots=True)
 class RoleMatrix:
-    """All of roles.yaml, resolved. ``roles`` is in the order of the file."""
+    """All of roles.yaml, resolved. ``roles`` is in the order of the file.
+
+    ``everyone``: the server calls of any signed-in principal. ``admin``: the calls that an admin
+    may make, on the server and on every resource, whatever the grants are.
+    """
 
     calls: Mapping[tuple[str, Kind], frozenset[str]]
     roles: tuple[str, ...]
@@ -278,18 +287,19 @@ class _Reading:
         return _Entry(item.line, key, item.text, removes, exact, matched)
 
     def known(self, section: str) -> frozenset[str]:
-        return (
-            self.catalogue.server if section == "server" else self.catalogue.of_kind(Kind(section))
-        )
+        """The calls that a list may hold: admins have a say on resources without a grant."""
+        names = self.catalogue
+        if section == "admin":
+            return names.server | names.experiment | names.model
+        return names.server if section == "everyone" else names.of_kind(Kind(section))
 
     def no_such_call(self, wanted: str, section: str) -> str:
         if wanted in self.catalogue.unlistable:
             why = self.catalogue.unlistable[wanted]
             return f"{wanted} cannot be listed: {why}; remove the line"
-        others = [s for s in (*(k.value for k in Kind), "server") if s != section]
-        for other in others:
+        for other, place in _PLACES.items():
             if wanted in self.known(other):
-                return f"{wanted} is not a call of this section; list it under {other}"
+                return f"{wanted} is not a call of this list; it belongs under {place}"
         hint = _did_you_mean(wanted, self.known(section))
         return f"{wanted} matches no call{hint}; mlgate routes lists them"
 
@@ -347,7 +357,7 @@ class _Reading:
         fields = self.fields(node, "server", ("everyone", "admin")) or {}
         lists = []
         for name in ("everyone", "admin"):
-            entries = self.entries(fields.get(name), f"server.{name}", "server")
+            entries = self.entries(fields.get(name), f"server.{name}", name)
             lists.append(self.apply(_NO_CALLS, entries))
         return lists[0], lists[1]
 
