@@ -1,0 +1,1 @@
+"""Trims answers that could show what the caller must not read; generators and values, no I/O."""
