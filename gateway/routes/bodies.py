@@ -10,12 +10,13 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import orjson
 
 from gateway.errors import BadRequest
+from gateway.routes.schema import Schema
 
 Json = Any
 Check = Callable[[Json, str], Json]
@@ -65,19 +66,18 @@ def dump(value: Json) -> bytes:
     try:
         return orjson.dumps(value)
     except TypeError as error:
-        raise BadRequest("The body has text that is not valid Unicode.") from error
+        raise BadRequest(
+            "The body has text that is not valid Unicode, or a number beyond 64 bits."
+        ) from error
 
 
-class Schema:
-    """The request messages of one MLflow version, compiled on first use.
+class BodyChecks:
+    """The checks of the request messages of one MLflow version, compiled on first use."""
 
-    ``data`` is the schema file: messages (field -> type), enums (name -> number), oneofs.
-    """
-
-    def __init__(self, data: Mapping[str, Any]) -> None:
-        self._messages: Mapping[str, Mapping[str, str]] = data["messages"]
-        self._enums: Mapping[str, Mapping[str, int]] = data["enums"]
-        self._oneofs: Mapping[str, list[list[str]]] = data.get("oneofs", {})
+    def __init__(self, schema: Schema) -> None:
+        self._messages = schema.messages
+        self._enums = schema.enums
+        self._oneofs = schema.oneofs
         self._checks: dict[str, Check] = {}
 
     def fields(self, message: str) -> Mapping[str, str]:
@@ -90,11 +90,11 @@ class Schema:
         if found is None:
             # Messages may contain themselves: resolve the name when it is first used.
             self._checks[name] = lambda value, at: self._checks[name](value, at)
-            found = self.compile(self._messages[name], self._oneofs.get(name, []))
+            found = self.compile(self._messages[name], self._oneofs.get(name, ()))
             self._checks[name] = found
         return found
 
-    def compile(self, fields: Mapping[str, str], oneofs: list[list[str]] | None = None) -> Check:
+    def compile(self, fields: Mapping[str, str], oneofs: Sequence[Sequence[str]] = ()) -> Check:
         """The check of an object with these fields: keeps known ones, drops unknown ones.
 
         A camelCase spelling of a known field is refused: MLflow would read it as the field.
@@ -116,7 +116,7 @@ class Schema:
                     continue
                 if item is not None:
                     clean[name] = field(item, f"{at}.{name}" if at else name)
-            for group in oneofs or ():
+            for group in oneofs:
                 if sum(name in clean for name in group) > 1:
                     raise BadRequest(f"Give only one of {', '.join(group)}.")
             return clean

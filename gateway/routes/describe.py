@@ -14,9 +14,10 @@ from typing import Any
 
 from gateway.errors import BadRequest, UnknownEndpoint
 from gateway.model import RESERVED_TAG_PREFIX
-from gateway.routes.bodies import Check, Schema, dump, parse_object
+from gateway.routes.bodies import BodyChecks, Check, dump, parse_object
 from gateway.routes.match import Match, Matcher
 from gateway.routes.route import Named, Ref, RefKind, Route
+from gateway.routes.schema import Schema
 from gateway.routes.target import (
     check_artifact_segments,
     encode_path,
@@ -92,6 +93,7 @@ class Describer:
 
     def __init__(self, routes: Iterable[Route], schema: Schema, static_prefix: str = "") -> None:
         self._schema = schema
+        self._checks = BodyChecks(schema)
         self._matcher = Matcher(routes, static_prefix)
         self._compiled: dict[int, _Compiled] = {}
 
@@ -204,7 +206,7 @@ class Describer:
     def _compile(self, route: Route) -> _Compiled:
         fields: Mapping[str, str] = route.fields or {}
         if route.message is not None:
-            fields = self._schema.fields(route.message)
+            fields = self._schema.messages[route.message]
         in_query = fields if route.method in ("GET", "HEAD") else {}
         queries = {name: fields.get(name, "string") for name in (*in_query, *route.query)}
         for named in route.refs:
@@ -215,9 +217,9 @@ class Describer:
         check: Check | None = None
         if route.body == "json":
             check = (
-                self._schema.message(route.message)
+                self._checks.message(route.message)
                 if route.message is not None
-                else self._schema.compile(fields)
+                else self._checks.compile(fields)
             )
         return _Compiled(
             query_fields={name: kind.endswith("[]") for name, kind in queries.items()},
