@@ -61,16 +61,25 @@ class Change:
 
     For ``acl``, ``name`` is ``str(resource)`` and ``principals`` lists the grant keys whose
     view of the resource may have changed (for the inverted index); for ``token`` the token's
-    hash; for ``person`` the principal name.
+    hash; for ``person`` the principal name. A ``reset`` row (no name) says that the feed does
+    not reach back to the cursor: anything may have changed.
+
+    ``id`` tells rows apart where the feed shows one several times; empty where it never does.
     """
 
     kind: str
     name: str
     principals: tuple[str, ...] = ()
+    id: str = ""
 
 
 class Store(Protocol):
-    """What the gateway needs of its store. All reads are strongly consistent."""
+    """What the gateway needs of its store.
+
+    Reads are strongly consistent, except that ``grants_of`` and ``tokens_of`` may lag where
+    they come from an index (DynamoDB). The version of an ACL that is dropped and made again
+    starts above every version that the dropped one had, so an old ``expect_version`` never fits.
+    """
 
     async def get_acl(self, resource: Resource) -> Acl | None:
         """The ACL of a resource, or None when it has none."""
@@ -88,9 +97,7 @@ class Store(Protocol):
         """Give ``principal`` (a grant key) one role, replacing its earlier one; the new ACL."""
         ...
 
-    async def remove_grant(
-        self, resource: Resource, principal: str, *, expect_version: int
-    ) -> Acl:
+    async def remove_grant(self, resource: Resource, principal: str, *, expect_version: int) -> Acl:
         """Take away the grant of ``principal``; the new ACL (unchanged if it had none)."""
         ...
 
@@ -112,7 +119,10 @@ class Store(Protocol):
         """Every ACL of a kind, for reconcile and for admins; in no order."""
         ...
 
-    async def put_token(self, token: TokenRecord) -> None: ...
+    async def put_token(self, token: TokenRecord) -> None:
+        """Write a token; Conflict when its ``id`` belongs to a token with another hash."""
+        ...
+
     async def get_token(self, token_hash: str) -> TokenRecord | None: ...
     async def tokens_of(self, principal: str | None) -> Sequence[TokenRecord]:
         """The tokens of a principal, newest first; None: of everyone."""
