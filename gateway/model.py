@@ -107,6 +107,8 @@ class Reason(StrEnum):
     CALL_UNLISTED = "call_unlisted"
     ADMIN_FIELD = "admin_field"
     RESERVED_TAG = "reserved_tag"
+    ABSENT = "absent"
+    REFUSED = "refused"
 
 
 ALLOWING = frozenset(

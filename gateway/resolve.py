@@ -12,7 +12,8 @@ import json
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
-from gateway.acl.cache import UNKNOWN, AclCache
+from gateway.acl.cache import AclCache
+from gateway.acl.generations import UNKNOWN
 from gateway.clock import Clock
 from gateway.errors import Unavailable
 from gateway.model import Acl, Kind, Resource
@@ -106,9 +107,7 @@ class Resolver:
             self.learn(kind, value, experiments[0])
         return tuple(Resource(Kind.EXPERIMENT, one) for one in experiments)
 
-    async def _resolve_source(
-        self, ref: Ref, beside: Sequence[Ref]
-    ) -> tuple[Resource, ...] | None:
+    async def _resolve_source(self, ref: Ref, beside: Sequence[Ref]) -> tuple[Resource, ...] | None:
         source = (
             parse_source(ref.id) if ref.kind is RefKind.MODEL_SOURCE else parse_model_uri(ref.id)
         )
@@ -163,7 +162,7 @@ class Ownership:
     def peek(self, resource: Resource) -> Acl | None:
         """The ACL if it is in memory; None: ask with ``acl``."""
         found = self._acls.peek(resource)
-        return None if found is UNKNOWN else found  # type: ignore[return-value]
+        return None if found is UNKNOWN else found
 
     async def acl(self, resource: Resource) -> Acl | None:
         """The ACL of a resource; rebuilt from its ownership tags when the row is missing.

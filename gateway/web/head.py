@@ -46,6 +46,7 @@ class Head:
     accept_encoding: bytes = b""
     request_id: str | None = None
     forwarded_for: str = ""
+    expects_continue: bool = False
     origin: str = ""
     mlflow: dict[str, list[str]] = field(default_factory=dict)
     """``x-mlflow-*`` headers, lower case, all values: OTLP names its experiment there."""
@@ -117,6 +118,10 @@ def _other(head: Head, name: bytes, value: bytes) -> None:
         head.chunked = True
     elif name == b"accept-encoding":
         head.accept_encoding = value
+    elif name == b"expect":
+        if value.strip().lower() != b"100-continue":
+            raise BadRequest("The only expectation that this gateway meets is '100-continue'.")
+        head.expects_continue = True
     elif name == b"x-request-id":
         if _REQUEST_ID.fullmatch(value):
             head.request_id = value.decode("ascii")

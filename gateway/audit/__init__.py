@@ -1,0 +1,1 @@
+"""One JSON line per decision: what happened, to whom, and why; never a secret."""

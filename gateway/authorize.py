@@ -1,0 +1,160 @@
+"""From a call's identifiers to its decision: memory first, MLflow and the store on a miss."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+
+from gateway.acl.cache import AclCache
+from gateway.acl.generations import UNKNOWN
+from gateway.errors import BadRequest, Forbidden, GatewayError, NotFound
+from gateway.model import Decision, Kind, Principal, Reason, Resource
+from gateway.rbac import Need, decide, decide_server, explain, may
+from gateway.resolve import Ownership, Resolver
+from gateway.roles import READ_CALL, RoleMatrix
+from gateway.routes.describe import Call
+from gateway.routes.route import Ref, RefKind
+
+Matrix = Callable[[], RoleMatrix]
+
+
+class Authorizer:
+    """Decides calls, and says which of many resources a principal may use."""
+
+    def __init__(
+        self, acls: AclCache, ownership: Ownership, resolver: Resolver, matrix: Matrix
+    ) -> None:
+        self._acls = acls
+        self._ownership = ownership
+        self._resolver = resolver
+        self._matrix = matrix
+
+    async def decision(self, call: Call, principal: Principal) -> Decision:
+        """The decision on a call. Narrowed identifiers are not part of it (see ``allowed``).
+
+        Raises Unavailable when MLflow or the store cannot say, BadRequest when a trace would
+        be moved from one experiment to another.
+        """
+        matrix = self._matrix()
+        route = call.route
+        if route.scope == "refused":
+            return Decision(False, Reason.REFUSED, route.call)
+        if call.reserved_tags:
+            return Decision(False, Reason.RESERVED_TAG, route.call)
+        if call.admin_fields and not principal.admin:
+            return Decision(False, Reason.ADMIN_FIELD, route.call)
+        if route.scope == "server" or not route.kinds:
+            server = decide_server(principal, route.call, matrix)
+            if not server.allowed or not call.refs:
+                return server
+        elif not call.refs:
+            if call.narrow or any(named.narrow for named in route.refs):
+                return Decision(True, Reason.ROLE_ALLOWS, route.call)
+            return decide(principal, route.call, (), matrix)
+        needs = self._known_needs(call.refs)
+        if needs is None:
+            needs = await self._needs(call.refs, principal)
+        if needs is None:
+            return self._absent(call, principal, matrix)
+        if any(ref.kind is RefKind.NEW_TRACE for ref in call.refs):
+            _refuse_moves(needs)
+        if not needs:
+            return Decision(False, Reason.CALL_UNLISTED, route.call)
+        return decide(principal, route.call, needs, matrix)
+
+    def _known_needs(self, refs: Sequence[Ref]) -> list[Need] | None:
+        """The hot path: everything is in memory, nothing is awaited."""
+        needs = []
+        for ref in refs:
+            resources = self._resolver.peek(ref)
+            if resources is None:
+                return None
+            for resource in resources:
+                acl = self._acls.peek(resource)
+                if acl is UNKNOWN or acl is None:
+                    return None
+                needs.append(Need(ref.call, resource, acl))
+        return needs
+
+    async def _needs(self, refs: Sequence[Ref], principal: Principal) -> list[Need] | None:
+        needs = []
+        for ref in refs:
+            resources = await self._resolver.resolve(ref, refs)
+            if resources is None:
+                return None
+            for resource in resources:
+                acl = await self._ownership.acl(resource)
+                needs.append(Need(ref.call, resource, acl))
+        return needs
+
+    def _absent(self, call: Call, principal: Principal, matrix: RoleMatrix) -> Decision:
+        """Something that the request names does not exist: only an admin hears it from MLflow."""
+        if principal.admin and call.route.call in matrix.admin:
+            return Decision(True, Reason.ADMIN, call.route.call)
+        return Decision(False, Reason.ABSENT, call.route.call)
+
+    async def allowed(self, refs: Iterable[Ref], principal: Principal) -> frozenset[str]:
+        """The identifiers among ``refs`` whose resources all allow their call."""
+        matrix = self._matrix()
+        kept = set()
+        for ref in refs:
+            needs = self._known_needs((ref,))
+            if needs is None:
+                needs = await self._needs((ref,), principal)
+            if needs and all(may(principal, need, matrix) for need in needs):
+                kept.add(ref.id)
+        return frozenset(kept)
+
+    async def readable(self, principal: Principal, kind: Kind) -> Callable[[str], bool]:
+        """A test for "may the principal find this resource in a list", by its id or name."""
+        matrix = self._matrix()
+        if principal.admin and READ_CALL[kind] in matrix.admin:
+            return lambda _: True
+        visible = await self._acls.visible(principal.keys, kind)
+        call = READ_CALL[kind]
+        return lambda one: any(matrix.allows(role, kind, call) for role in visible.get(one, ()))
+
+    async def may_read(self, principal: Principal, resource: Resource) -> bool:
+        """Whether the principal may read one resource, rebuilding a lost ACL."""
+        acl = await self._ownership.acl(resource)
+        return may(principal, Need(READ_CALL[resource.kind], resource, acl), self._matrix())
+
+
+def _refuse_moves(needs: Sequence[Need]) -> None:
+    # MLflow moves a trace that is written again under another experiment; what the gateway
+    # remembers about a trace (and what its readers may see) relies on that never happening.
+    if len({need.resource for need in needs if need.resource.kind is Kind.EXPERIMENT}) > 1:
+        raise BadRequest(
+            "This trace id is already used in another experiment, or the call names several "
+            "experiments; log the trace under a new id."
+        )
+
+
+def refusal(call: Call, principal: Principal, decision: Decision) -> GatewayError:
+    """The error for a denied call; what is absent and what is hidden look the same."""
+    who, name = principal.name, call.route.call
+    reason = decision.reason
+    if reason is Reason.REFUSED:
+        return Forbidden(f"{name} is not served through mlgate. {call.route.note}".strip())
+    if reason is Reason.RESERVED_TAG:
+        return Forbidden(
+            f"{who} may not write the tag '{call.reserved_tags[0]}': it is reserved. "
+            "Use another tag key."
+        )
+    if reason is Reason.ADMIN_FIELD:
+        return Forbidden(
+            f"{who} may not set '{call.admin_fields[0]}' in {name}: that is for admins. "
+            "Leave it out."
+        )
+    hidden = reason in (Reason.ABSENT, Reason.NO_GRANT)
+    if call.route.hides and hidden:
+        return NotFound(
+            f"No such name for {who}: what {name} asks for does not exist, or is not shared with "
+            "you. Check the spelling, or ask its manager or an admin."
+        )
+    if hidden:
+        return Forbidden(
+            f"{who} may not call {name}: what it names does not exist or is not shared with you. "
+            "Check the identifiers, or ask a manager of the experiment or model, or an admin, "
+            f"for a role that lists {name}."
+        )
+    return Forbidden(explain(principal, decision))
