@@ -173,6 +173,9 @@ class _Reading:
     problems: list[Problem]
 
     def matrix(self, document: Node) -> RoleMatrix | None:
+        if isinstance(document, Scalar) and document.empty:
+            self.note(None, "", "the file is empty")
+            return None
         top = self.fields(document, "", ("version", "roles", "server", "defaults"))
         if top is None:
             return None

@@ -127,6 +127,9 @@ IDENTITY = Section(
         Key("accept", Many(Choice(("access", "id")), at_least=1), "which kinds of token are accepted"),
         Key("skew_seconds", Number(0, 300), "how far the clocks may differ"),
         Key("ca_file", Text(), "certificates (PEM) to trust when talking to it"),
+        Key("bearer_token_file", Text(), "a token to send (over https only) when fetching discovery and keys, as a Kubernetes API server wants"),
+        Key("user_prefix", Text(), "put before every user and service name of this issuer, so that its `alice` is not another issuer's"),
+        Key("groups_prefix", Text(), "the same for group names"),
     ),
 )  # fmt: skip
 

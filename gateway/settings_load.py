@@ -59,9 +59,7 @@ def load_settings(path: str | Path | None, environ: Mapping[str, str]) -> Settin
 def parse_settings(text: str, environ: Mapping[str, str]) -> Settings:
     """The settings of a file's text under those of ``environ``; "" is a file without keys."""
     notes = Notes(environ)
-    document: Node | None = Fields(None, {})
-    if text.strip():
-        document, notes.problems = parse_document(text)
+    document, notes.problems = parse_document(text)
     if isinstance(document, Scalar) and document.empty:
         document = Fields(None, {})
     if not isinstance(document, Fields):
@@ -86,6 +84,7 @@ def missing_files(settings: Settings) -> list[Problem]:
     }
     for i, provider in enumerate(settings.identity):
         named[f"identity[{i}].ca_file"] = provider.ca_file
+        named[f"identity[{i}].bearer_token_file"] = provider.bearer_token_file
     problems = []
     for key, path in named.items():
         if path is None:

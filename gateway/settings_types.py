@@ -38,7 +38,7 @@ class Notes:
 
     def note(self, line: int | None, key: str, message: str) -> Bad:
         """Add a problem; what the environment set is named by its variable."""
-        variable = self.variable(key)
+        variable = self.variable(key) or (self._variable_below(key) if line is None else None)
         if variable:
             self.problems.append(Problem(None, f"{key} ({variable})", message))
         else:
@@ -52,6 +52,11 @@ class Notes:
                 return self.from_environ[key]
             key = key[: max(key.rfind("."), key.rfind("["), 0)]
         return None
+
+    def _variable_below(self, key: str) -> str | None:
+        """The variable that made ``key`` be there at all, by setting something inside it."""
+        inside = (f"{key}.", f"{key}[")
+        return next((v for k, v in self.from_environ.items() if k.startswith(inside)), None)
 
 
 class Reader(Protocol):

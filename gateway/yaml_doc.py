@@ -94,7 +94,8 @@ class _Composer(yaml.SafeLoader):
 def parse_document(text: str) -> tuple[Node | None, list[Problem]]:
     """The one document in ``text`` and the problems found on the way.
 
-    None when it cannot be read at all (or is empty); then there is at least one problem.
+    None when it cannot be read at all; then there is at least one problem. A text without any
+    value is an empty Scalar.
     """
     if len(text.encode("utf-8", "surrogatepass")) > MAX_BYTES:
         return None, [Problem(None, "", f"the file is larger than {MAX_BYTES // 1024} KiB")]
@@ -107,7 +108,7 @@ def parse_document(text: str) -> tuple[Node | None, list[Problem]]:
     except yaml.YAMLError as error:
         return None, [Problem(None, "", f"not readable as YAML: {str(error).splitlines()[0]}")]
     if composed is None:
-        return None, [Problem(None, "", "the file is empty")]
+        return Scalar(None, "", empty=True), []
     problems: list[Problem] = []
     return _read(composed, "", problems), problems
 
