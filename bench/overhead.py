@@ -26,7 +26,7 @@ from issuer import Issuer
 from load import Job, Sample
 from peers import PEERS
 from peers.peer import Running, Site
-from processes import BenchError, Farm, ask
+from processes import INTERRUPTS, BenchError, Farm, ask
 from report import Cell, Setting, render
 from upstreams import UPSTREAMS, Upstream
 
@@ -35,13 +35,15 @@ _Number = TypeVar("_Number", int, float)
 _WARM_SECONDS = 0.5
 _MAX_REQUESTS = 500_000
 """The bound of one cell, whatever its seconds."""
+_CELL_SECONDS = 200.0
+"""Longer than warming, stretching and draining together, see load.py."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the benchmark; exit status 1 with a line that a person can act on."""
     options = _options(argv)
-    signal.signal(signal.SIGTERM, _interrupt)
-    signal.signal(signal.SIGHUP, _interrupt)
+    for number in INTERRUPTS:
+        signal.signal(number, _interrupt)
     try:
         _require(options.peers)
         text = run(options)
@@ -149,7 +151,7 @@ def _measure(cell: Cell, job: Job, site: Site) -> Sample:
         )
     try:
         output, problem = loader.communicate(
-            json.dumps(asdict(job)), timeout=60 + 10 * job.seconds + 120
+            json.dumps(asdict(job)), timeout=_CELL_SECONDS + job.seconds
         )
     except subprocess.TimeoutExpired as late:
         raise BenchError(f"{cell}: the load generator did not finish") from late
@@ -192,7 +194,7 @@ def _options(argv: Sequence[str] | None) -> argparse.Namespace:
         default=list(UPSTREAMS),
         help=f"of {','.join(UPSTREAMS)}",
     )
-    parser.add_argument("--rounds", type=_bounded(int, 1, 50), default=5)
+    parser.add_argument("--rounds", type=_bounded(int, 1, 50), default=3)
     parser.add_argument("--seconds", type=_bounded(float, 0.5, 60), default=3.0, help="a cell")
     parser.add_argument(
         "--connections",
@@ -200,7 +202,13 @@ def _options(argv: Sequence[str] | None) -> argparse.Namespace:
         default=[1, 32],
         help="of the load generator, default 1,32",
     )
-    parser.add_argument("--markdown", type=Path, metavar="FILE", help="also write the report there")
+    parser.add_argument(
+        "--markdown",
+        type=Path,
+        nargs="?",
+        metavar="FILE",
+        help="write the report to FILE too; standard output is Markdown in any case",
+    )
     return parser.parse_args(argv)
 
 

@@ -19,6 +19,9 @@ from pathlib import Path
 
 from cpu import descendants, pinned, stat_fields
 
+INTERRUPTS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+"""What ends a run early; in a background shell even SIGINT needs a handler of our own."""
+
 _GRACE_SECONDS = 5.0
 
 
@@ -56,11 +59,12 @@ class Farm:
 
     def __exit__(self, *_: object) -> None:
         # A second Ctrl-C must not leave half of them running.
-        before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+        before = {number: signal.signal(number, signal.SIG_IGN) for number in INTERRUPTS}
         try:
             self.stop(*reversed(self.servers))
         finally:
-            signal.signal(signal.SIGINT, before)
+            for number, handler in before.items():
+                signal.signal(number, handler)
 
     def start(
         self,
