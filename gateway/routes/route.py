@@ -169,6 +169,12 @@ class Route:
     """Safe to send again when MLflow vanished after it got the request."""
     requires_any: tuple[str, ...] = ()
     """At least one of these fields must be present (where MLflow would list everything)."""
+    file_names: tuple[str, ...] = ()
+    """Body fields that must be one plain file name: no ``/``, no backslash, not ``.`` or ``..``
+    (MLflow joins them to an artifact path)."""
+    inner_paths: tuple[str, ...] = ()
+    """Query or body fields that are a path below the artifact root of what a ref names: no
+    absolute path, no ``.`` or ``..`` part in any encoding."""
     plain: tuple[str, ...] = ()
     """Fields of the request that look like identifiers and name no resource; each says why in
     the row's comment. The completeness test wants every such field located or listed here."""
