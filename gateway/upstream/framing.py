@@ -25,7 +25,7 @@ class AnswerParser:
     """
 
     __slots__ = (
-        "_barren", "_is_head", "_parser", "chunks", "content_length", "done", "extra",
+        "_barren", "_fields", "_is_head", "_parser", "chunks", "content_length", "done", "extra",
         "head_done", "headers", "keep_alive", "reason", "size", "status", "until_close",
     )  # fmt: skip
 
@@ -37,6 +37,7 @@ class AnswerParser:
         """Expect the answer to the next request."""
         self._is_head = is_head
         self._barren = 0
+        self._fields: list[tuple[bytes, bytes]] = []
         self.status = 0
         self.reason = b""
         self.headers: list[tuple[bytes, bytes]] = []
@@ -87,11 +88,11 @@ class AnswerParser:
             self.extra = True
 
     def on_status(self, reason: bytes) -> None:
+        # httptools hands over a reason that was split between two reads in pieces.
         if not self.done:
-            self.reason = reason
+            self.reason += reason
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        # Trailers come here too; by then ``headers`` is a list that nobody reads.
         if len(name) == 14 and name.lower() == b"content-length":
             if not self.head_done:
                 self.content_length = int(value)
@@ -102,7 +103,7 @@ class AnswerParser:
                 raise Garbled("two Transfer-Encoding headers")
             # Until the head is complete this means: chunked has been seen.
             self.until_close = True
-        self.headers.append((name, value))
+        self._fields.append((name, value))
 
     def on_headers_complete(self) -> None:
         if self.done:
@@ -114,12 +115,15 @@ class AnswerParser:
         chunked, self.until_close = self.until_close, False
         if version not in ("1.1", "1.0") or (chunked and version == "1.0"):
             raise Garbled(f"an HTTP/{version} answer framed as that version cannot be")
-        if self._barren > MAX_HEAD and _size(self.headers) > MAX_HEAD:
+        if self._barren > MAX_HEAD and _size(self._fields) > MAX_HEAD:
             raise Garbled(f"a head of more than {MAX_HEAD} bytes")
         if status < 200:
             self._skip_interim(status, framed=chunked or self.content_length is not None)
             return
         self.status = status
+        self.headers = self._fields
+        # Trailers, and the head of a smuggled next answer, go where nobody reads.
+        self._fields = []
         self.head_done = True
         self._barren = 0
         self.keep_alive = parser.should_keep_alive()
@@ -148,7 +152,7 @@ class AnswerParser:
             raise Garbled(f"an answer with status {status} that nobody asked for")
         if framed:
             raise Garbled("an interim answer that claims a body")
-        self.headers = []
+        self._fields = []
         self.reason = b""
 
 

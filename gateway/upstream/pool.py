@@ -151,20 +151,34 @@ class UpstreamPool:
         return None
 
     async def _acquire(self, *, fresh: bool = False) -> Connection:
-        """A connection: a new one if there is room, else the next that becomes free."""
+        """A connection: a new one if there is room, else the next that becomes free.
+
+        With ``fresh`` always a new one, at the cost of a kept one if need be.
+        """
         while True:
             if self._closed is not None:
                 raise NotSent("the gateway is stopping")
             if fresh and self._idle and self._slots >= self._settings.connections:
-                self._idle.pop(0).abort()
+                return await self._replace(self._idle.pop(0))
             if self._slots < self._settings.connections and not self._waiters:
                 self._slots += 1
                 return await self._connect()
             connection = await self._queue()
             if connection is None:
                 return await self._connect()
+            if fresh:
+                return await self._replace(connection)
             if connection.usable:
                 return connection
+
+    async def _replace(self, connection: Connection) -> Connection:
+        """Close ``connection`` and make a new one in its slot."""
+        if connection in self._all:
+            self._all.remove(connection)
+        else:
+            self._slots += 1  # It was lost on the way here, and its slot with it.
+        connection.abort()
+        return await self._connect()
 
     async def _queue(self) -> Connection | None:
         """Wait for a turn: a connection, or None for the right to make one."""
