@@ -46,9 +46,7 @@ class ApiToken:
             )
         token_hash = tokens.hash_of(secret)
         try:
-            record = await self._directory.token(token_hash)
-            self._check(record, token_hash)
-            assert record is not None
+            record = self._valid(await self._directory.token(token_hash), token_hash)
             identified = await self._identified(record)
         except StoreUnavailable as problem:
             raise Unavailable(
@@ -62,7 +60,7 @@ class ApiToken:
         """Wait for the last-use notes under way."""
         await asyncio.gather(*self._pending, return_exceptions=True)
 
-    def _check(self, record: TokenRecord | None, token_hash: str) -> None:
+    def _valid(self, record: TokenRecord | None, token_hash: str) -> TokenRecord:
         # compare_digest: a store adapter that matched by prefix or case must not let it pass.
         if record is None or not hmac.compare_digest(record.hash, token_hash):
             raise Unauthenticated("This API token is not known or was revoked; create a new one.")
@@ -73,6 +71,7 @@ class ApiToken:
                 "This API token cannot be used; create a new one.",
                 detail=f"token {record.id} belongs to {record.principal!r}",
             )
+        return record
 
     async def _identified(self, record: TokenRecord) -> Identified:
         person = await self._directory.person(record.principal)
@@ -92,9 +91,8 @@ class ApiToken:
     def _touch(self, token_hash: str) -> None:
         """Note the use in the background, at most once a minute per token."""
         now = self._clock.monotonic()
-        if self._recorder is None or now < self._touched.get(token_hash, now) + (
-            TOUCH_SECONDS if token_hash in self._touched else 0.0
-        ):
+        last = self._touched.get(token_hash, float("-inf"))
+        if self._recorder is None or now < last + TOUCH_SECONDS:
             return
         self._touched[token_hash] = now
         self._touched.move_to_end(token_hash)

@@ -24,11 +24,14 @@ class Basic:
         """See ``Authenticator``; mine is every Basic credential."""
         if credential.scheme != "basic":
             return None
-        as_bearer = Credential("bearer", credential.token)
+        # RFC 7617 ends the user name at the first colon, but ours may hold one
+        # (service:nightly) and a token never does, so the last colon is the one that counts.
+        user, _, token = f"{credential.user or ''}:{credential.token}".rpartition(":")
+        as_bearer = Credential("bearer", token)
         for authenticator in self._inner:
             identified = await authenticator.authenticate(as_bearer)
             if identified is not None:
-                _check_user(credential.user or "", identified)
+                _check_user(user, identified)
                 return identified
         raise Unauthenticated(
             "Passwords are not accepted here: put an API token (mlg_…) or a sign-in token "

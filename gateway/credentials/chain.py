@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
+from gateway.acl.store import Change
 from gateway.clock import Clock
 from gateway.credentials.api_token import ApiToken
 from gateway.credentials.basic import Basic
@@ -102,20 +103,18 @@ class Identify:
         by_cookie = None
         if self._session is not None and cookie is not None:
             by_cookie = await self._session.authenticate(cookie)
-        if by_header is None and by_cookie is None:
+        identified = by_header or by_cookie
+        if identified is None:
             raise Unauthenticated(
                 "Sign in first: send a token (MLFLOW_TRACKING_TOKEN), or an API token as the "
                 "password (MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD)."
             )
-        if by_header is None:
-            assert by_cookie is not None
-            return by_cookie.principal
-        if by_cookie is not None and by_cookie.principal.name != by_header.principal.name:
+        if by_cookie is not None and by_cookie.principal.name != identified.principal.name:
             raise Unauthenticated(
                 "The Authorization header and the browser session are of two different users; "
                 "send only one of them."
             )
-        return by_header.principal
+        return identified.principal
 
     def forget_token(self, token_hash: str) -> None:
         """An API token (by its SHA-256, hex) changed or was revoked."""
@@ -128,6 +127,15 @@ class Identify:
     def forget_all(self) -> None:
         """Changes may have been missed."""
         self._cache.clear()
+
+    def on_change(self, change: Change) -> None:
+        """Drop what a row of the change feed names; give this to ``AclCache.on_change``."""
+        if change.kind == "token":
+            self.forget_token(change.name)
+        elif change.kind == "person":
+            self.forget_person(change.name)
+        elif change.kind == "reset":
+            self.forget_all()
 
     async def _by_header(self, authorizations: Sequence[str]) -> Identified | None:
         credential = parse_authorization(authorizations)

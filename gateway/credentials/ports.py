@@ -23,7 +23,7 @@ class Directory(Protocol):
 
 
 class Recorder(Protocol):
-    """Writes, never on the hot path; ``gateway.acl.store.Store`` is one."""
+    """Writes, never on the hot path; ``AclCache`` and ``Store`` are such."""
 
     async def put_person(self, person: PersonRecord, /) -> None:
         """Remember a person's groups."""
