@@ -19,8 +19,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TypeVar
 
+from gateway.acl.feed import ACL, PERSON, RESET, TOKEN, acl_change, resource_of
 from gateway.acl.generations import UNKNOWN, Generations, Unknown
-from gateway.acl.items import ACL, PERSON, RESET, TOKEN, acl_change, resource_of
 from gateway.acl.shelf import Shelf
 from gateway.acl.store import Change, PersonRecord, Store, StoreUnavailable, TokenRecord
 from gateway.acl.visible import Visible

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Concatenate, ParamSpec, TypeVar
 
 from gateway.acl import sqlite_rows as rows
-from gateway.acl.items import PERSON, TOKEN, acl_change
+from gateway.acl.feed import PERSON, TOKEN, acl_change
 from gateway.acl.sqlite_schema import migrate
 from gateway.acl.store import Change, Conflict, PersonRecord, StoreUnavailable, TokenRecord
 from gateway.clock import Clock, SystemClock
@@ -198,9 +198,10 @@ class SqliteStore:
 
     def _put_token(self, db: sqlite3.Connection, token: TokenRecord) -> None:
         with _transaction(db):
-            same_id = rows.read_token(db, "id", token.id)
-            if same_id is not None and same_id.hash != token.hash:
-                raise Conflict(f"The token id {token.id} is taken; choose another.")
+            for column, value in (("id", token.id), ("hash", token.hash)):
+                known = rows.read_token(db, column, value)
+                if known is not None and (known.id, known.hash) != (token.id, token.hash):
+                    raise Conflict(f"The token id {token.id} or its hash is taken; make another.")
             db.execute(
                 f"INSERT OR REPLACE INTO token ({rows.TOKEN_COLUMNS})"
                 " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",

@@ -10,7 +10,7 @@ import sqlite3
 from collections.abc import Sequence
 from typing import Any
 
-from gateway.acl.items import RESET
+from gateway.acl.feed import RESET
 from gateway.acl.store import Change, PersonRecord, TokenRecord
 from gateway.model import Acl, Kind, Resource
 
