@@ -49,9 +49,9 @@ def order(standings: Sequence[Standing], in_use: Sequence[int], turn: int) -> li
     """
     count = len(standings)
 
-    def key(index: int) -> tuple[float, int, int]:
+    def key(index: int) -> tuple[bool, float, int, int]:
         standing = standings[index]
         aside = 0.0 if standing.healthy else standing.aside_until
-        return (aside, in_use[index], (index - turn) % count)
+        return (not standing.healthy, aside, in_use[index], (index - turn) % count)
 
     return sorted(range(count), key=key)

@@ -69,6 +69,8 @@ class FakeExchange:
     async def send(self, *pieces: bytes) -> None:
         """Write each piece on its own, letting the other side read in between."""
         for piece in pieces:
+            if self.writer.transport.is_closing():
+                raise ConnectionResetError  # uvloop raises RuntimeError, asyncio nothing.
             self.writer.write(piece)
             await self.writer.drain()
             for _ in range(3):
