@@ -22,6 +22,8 @@ from cpu import tree_ns
 
 _POLL_SECONDS = 0.01
 _DRAIN_SECONDS = 120.0
+_BODY_SECONDS = 0.5
+_FAILURE_CHARACTERS = 1000
 _PATIENCE_SECONDS = 20.0
 """A window lasts up to this long until it holds an answer for every connection: basic-auth takes
 many seconds to answer 32 of them."""
@@ -66,24 +68,25 @@ class Run:
         self.stopping = False
         self.in_flight = 0
         self.all_answered = asyncio.Event()
-        self.failure: str | None = None
+        self.failure = ""
 
     def fail(self, why: str) -> None:
-        """Remember the first thing that went wrong."""
-        self.failure = self.failure or why
+        """End the cell; what went wrong is remembered up to a bound."""
+        self.failure = (self.failure + why)[:_FAILURE_CHARACTERS]
         self.stopping = True
 
 
 class Connection(asyncio.Protocol):
     """One keep-alive connection, one request at a time."""
 
-    __slots__ = ("_began", "_partial", "_run", "_total", "_transport")
+    __slots__ = ("_began", "_partial", "_run", "_total", "_transport", "_wrong")
 
     def __init__(self, run: Run) -> None:
         self._run = run
         self._partial = b""
         self._total = 0
         self._began = 0
+        self._wrong = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         # uvloop's transports are no subclass of asyncio.Transport, only of its shape.
@@ -96,6 +99,9 @@ class Connection(asyncio.Protocol):
         self._transport.write(self._run.request)
 
     def data_received(self, data: bytes) -> None:
+        if self._wrong:
+            self._run.fail(data.decode("latin-1"))
+            return
         if self._partial:
             data = self._partial + data
         if not self._total:
@@ -105,11 +111,7 @@ class Connection(asyncio.Protocol):
                 return
             length = self._length_of(data[:end])
             if length != self._run.expected_length:
-                self._run.fail(
-                    f"expected a 200 with Content-Length {self._run.expected_length}, got:\n"
-                    + data[:600].decode("latin-1")
-                )
-                self._transport.close()
+                self._wrong_answer(data)
                 return
             self._total = end + 4 + length
         if len(data) < self._total:
@@ -125,6 +127,14 @@ class Connection(asyncio.Protocol):
             self._transport.close()
         else:
             self._send()
+
+    def _wrong_answer(self, data: bytes) -> None:
+        """Void the cell, but stay a moment for a body that follows its head."""
+        self._wrong = True
+        expected = self._run.expected_length
+        self._run.fail(f"expected a 200 with Content-Length {expected}, got:\n")
+        self._run.fail(data.decode("latin-1"))
+        asyncio.get_running_loop().call_later(_BODY_SECONDS, self._transport.close)
 
     @staticmethod
     def _length_of(head: bytes) -> int:

@@ -27,7 +27,7 @@ from load import Job, Sample
 from peers import PEERS
 from peers.peer import Running, Site
 from processes import INTERRUPTS, BenchError, Farm, ask
-from report import Cell, Setting, render
+from report import Cell, Outcome, Setting, render
 from upstreams import UPSTREAMS, Upstream
 
 _Number = TypeVar("_Number", int, float)
@@ -46,7 +46,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         signal.signal(number, _interrupt)
     try:
         _require(options.peers)
-        text = run(options)
+        text, whole = run(options)
     except BenchError as problem:
         print(f"overhead: {problem}", file=sys.stderr)
         return 1
@@ -56,13 +56,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     print(text)
     if options.markdown:
         options.markdown.write_text(text)
-    return 0
+    return 0 if whole else 1
 
 
-def run(options: argparse.Namespace) -> str:
-    """Measure everything and return the report."""
+def run(options: argparse.Namespace) -> tuple[str, bool]:
+    """Measure everything: (the report, whether every peer always gave the right answer)."""
     cores = split_cores()
-    samples: dict[Cell, list[Sample]] = {}
+    samples: dict[Cell, list[Outcome]] = {}
     for upstream in options.upstreams:
         with tempfile.TemporaryDirectory(prefix="mlgate-bench-") as name:
             folder = Path(name)
@@ -77,12 +77,13 @@ def run(options: argparse.Namespace) -> str:
                     upstream_core=near,
                 )
                 samples |= _measure_upstream(upstream, site, options)
-    return render(samples, Setting(options.rounds, options.seconds, cores))
+    whole = all(isinstance(outcome, Sample) for cell in samples.values() for outcome in cell)
+    return render(samples, Setting(options.rounds, options.seconds, cores)), whole
 
 
 def _measure_upstream(
     upstream: str, site: Site, options: argparse.Namespace
-) -> dict[Cell, list[Sample]]:
+) -> dict[Cell, list[Outcome]]:
     running: dict[str, Running] = {}
     for name in options.peers:
         if upstream in PEERS[name].upstreams:
@@ -93,11 +94,11 @@ def _measure_upstream(
         for connections in options.connections
         for name, peer in running.items()
     }
-    samples: dict[Cell, list[Sample]] = {cell: [] for cell in jobs}
+    samples: dict[Cell, list[Outcome]] = {cell: [] for cell in jobs}
     for turn in range(options.rounds):
         _note(f"{upstream}: round {turn + 1} of {options.rounds}")
         for cell, job in jobs.items():
-            samples[cell].append(_measure(cell, job, site))
+            samples[cell].append(_measure(job, site))
     return samples
 
 
@@ -139,7 +140,7 @@ def _job(
     )
 
 
-def _measure(cell: Cell, job: Job, site: Site) -> Sample:
+def _measure(job: Job, site: Site) -> Outcome:
     with pinned(site.upstream_core):
         loader = subprocess.Popen(
             [sys.executable, Path(__file__).with_name("load.py")],
@@ -153,14 +154,13 @@ def _measure(cell: Cell, job: Job, site: Site) -> Sample:
         output, problem = loader.communicate(
             json.dumps(asdict(job)), timeout=_CELL_SECONDS + job.seconds
         )
-    except subprocess.TimeoutExpired as late:
-        raise BenchError(f"{cell}: the load generator did not finish") from late
+    except subprocess.TimeoutExpired:
+        return "the load generator did not finish"
     finally:
         loader.kill()
         loader.wait()
     if loader.returncode != 0:
-        upstream, name, connections = cell
-        raise BenchError(f"{name} on {upstream}, {connections} connections: {problem.strip()}")
+        return problem.strip()
     return Sample(**json.loads(output))
 
 
@@ -223,7 +223,7 @@ def _names(known: Container[str]) -> Callable[[str], list[str]]:
     return parse
 
 
-def _bounded(kind: type[_Number], least: int, most: int) -> Callable[[str], _Number]:
+def _bounded(kind: type[_Number], least: float, most: float) -> Callable[[str], _Number]:
     def parse(text: str) -> _Number:
         value = kind(text)
         if not least <= value <= most:

@@ -10,7 +10,7 @@ import os
 import platform
 import statistics
 import subprocess
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -22,7 +22,9 @@ from peers.peer import ROOT
 
 Cell = tuple[str, str, int]
 """Upstream, peer, connections."""
-Samples = Mapping[Cell, Sequence[Sample]]
+Outcome = Sample | str
+"""What a cell gave in one round; a string says why it gave nothing."""
+Outcomes = Mapping[Cell, Sequence[Outcome]]
 
 _TITLES = {
     "fast": "trivial upstream (a fixed answer of about 400 bytes)",
@@ -44,37 +46,51 @@ class Setting:
     cores: tuple[int, int] | None
 
 
-def render(samples: Samples, setting: Setting) -> str:
+def render(outcomes: Outcomes, setting: Setting) -> str:
     """All tables as Markdown, which reads well enough in a terminal too."""
     parts = [_head(setting)]
-    for upstream, connections in dict.fromkeys((u, c) for u, _, c in samples):
-        rows = {p: s for (u, p, c), s in samples.items() if (u, c) == (upstream, connections)}
+    for upstream, connections in dict.fromkeys((u, c) for u, _, c in outcomes):
+        rows = {p: o for (u, p, c), o in outcomes.items() if (u, c) == (upstream, connections)}
         plural = "connection" if connections == 1 else "connections"
         title = f"### {_TITLES[upstream]}, {connections} keep-alive {plural}"
-        parts.append(f"{title}\n\n{_table(_rows(rows))}")
-    return "\n\n".join([*parts, _NOTES]) + "\n"
+        parts.append(f"{title}\n\n{_table([_HEADS, *_rows(rows)])}")
+    parts.append(_NOTES)
+    parts.append(_failures(outcomes))
+    return "\n\n".join(filter(None, parts)) + "\n"
 
 
-def _rows(rows: Mapping[str, Sequence[Sample]]) -> list[tuple[str, ...]]:
-    table = [_HEADS]
-    for name, own in rows.items():
+def _failures(outcomes: Outcomes) -> str:
+    lines = [
+        f"- {peer} on {upstream}, {connections} connections, round {turn}: {' '.join(why.split())}"
+        for (upstream, peer, connections), cell in outcomes.items()
+        for turn, why in enumerate(cell, 1)
+        if isinstance(why, str)
+    ]
+    if not lines:
+        return ""
+    return "\n".join(["**Wrong answers; these rounds are not in the tables:**", "", *lines])
+
+
+def _rows(rows: Mapping[str, Sequence[Outcome]]) -> Iterator[tuple[str, ...]]:
+    for name, outcomes in rows.items():
+        own = [o for o in outcomes if isinstance(o, Sample)]
+        if not own:
+            yield (name, "failed", *("-" for _ in _HEADS[2:]))
+            continue
         saturated = statistics.median(map(_near_core_use, own)) > _BUSY
-        table.append(
-            (
-                name,
-                _number(own, lambda s: s.median_us / 1e3),
-                _ratio(own, rows.get("direct"), lambda s: s.median_us),
-                _number(own, lambda s: s.p99_us / 1e3),
-                f"{statistics.median(s.requests / s.seconds for s in own):,.0f}"
-                + ("*" if saturated else ""),
-                _cpu(own, "proxy"),
-                _ratio(own, rows.get("envoy"), _proxy_cpu),
-                _ratio(own, rows.get("envoy-cached"), _proxy_cpu),
-                _cpu(own, "upstream"),
-                f"{sum(s.requests for s in own):,}",
-            )
+        yield (
+            name if len(own) == len(outcomes) else f"{name} ({len(own)} of {len(outcomes)} rounds)",
+            _number(own, lambda s: s.median_us / 1e3),
+            _ratio(outcomes, rows.get("direct"), lambda s: s.median_us),
+            _number(own, lambda s: s.p99_us / 1e3),
+            f"{statistics.median(s.requests / s.seconds for s in own):,.0f}"
+            + ("*" if saturated else ""),
+            _cpu(own, "proxy"),
+            _ratio(outcomes, rows.get("envoy"), _proxy_cpu),
+            _ratio(outcomes, rows.get("envoy-cached"), _proxy_cpu),
+            _cpu(own, "upstream"),
+            f"{sum(s.requests for s in own):,}",
         )
-    return table
 
 
 def _proxy_cpu(sample: Sample) -> float:
@@ -99,9 +115,13 @@ def _cpu(own: Sequence[Sample], tree: str) -> str:
 
 
 def _ratio(
-    own: Sequence[Sample], base: Sequence[Sample] | None, value: Callable[[Sample], float]
+    own: Sequence[Outcome], base: Sequence[Outcome] | None, value: Callable[[Sample], float]
 ) -> str:
-    pairs = [(value(a), value(b)) for a, b in zip(own, base or (), strict=False)]
+    pairs = [
+        (value(a), value(b))
+        for a, b in zip(own, base or (), strict=False)
+        if isinstance(a, Sample) and isinstance(b, Sample)
+    ]
     ratios = [a / b for a, b in pairs if a and b]
     return f"{statistics.median(ratios):.2f}" if ratios else "-"
 

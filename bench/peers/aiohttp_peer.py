@@ -25,7 +25,7 @@ class AiohttpPeer:
         """Start it."""
         port = free_port()
         script = Path(__file__).with_name("passthrough.py")
-        argv = [sys.executable, script, str(port), str(site.upstream.port)]
+        argv: list[str | Path] = [sys.executable, script, str(port), str(site.upstream.port)]
         server = site.farm.start(self.name, argv, core=site.proxy_core)
         wait_until_ready(server, port, "/health")
         return Running(

@@ -51,8 +51,9 @@ class EnvoyPeer:
             },
         )
         config = filled.rename(site.farm.folder / f"{self.name}.yaml")
-        argv = [binary(), "-c", config, "--concurrency", "1", "--disable-hot-restart"]
-        server = site.farm.start(self.name, [*argv, "--log-level", "warn"], core=site.proxy_core)
+        argv: list[str | Path] = [binary(), "-c", config, "--concurrency", "1"]
+        argv += ["--disable-hot-restart", "--log-level", "warn"]
+        server = site.farm.start(self.name, argv, core=site.proxy_core)
         wait_until_ready(server, port, "/health")
         running = Running(
             port=port, authorization=site.bearer, proxy=server, upstream=site.upstream.server

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from pathlib import Path
 
 from processes import free_port, wait_until_ready
 
@@ -34,7 +35,7 @@ class NginxPeer:
                 "upstream": site.upstream.port,
             },
         )
-        argv = [_binary(), "-p", site.farm.folder, "-c", config, "-e", "stderr"]
+        argv: list[str | Path] = [_binary(), "-p", site.farm.folder, "-c", config, "-e", "stderr"]
         server = site.farm.start(self.name, argv, core=site.proxy_core)
         wait_until_ready(server, port, "/health")
         return Running(

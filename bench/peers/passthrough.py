@@ -7,6 +7,7 @@ before it has checked anything.
 from __future__ import annotations
 
 import sys
+from collections.abc import AsyncIterator
 
 import aiohttp
 import uvloop
@@ -18,6 +19,7 @@ _HOP_BY_HOP = {"connection", "keep-alive", "transfer-encoding", "te", "upgrade",
 
 def build(upstream: str) -> web.Application:
     """One handler for everything."""
+    session: aiohttp.ClientSession
 
     async def handle(request: web.Request) -> web.Response:
         headers = [(k, v) for k, v in request.headers.items() if k.lower() not in _HOP_BY_HOP]
@@ -38,7 +40,7 @@ def build(upstream: str) -> web.Application:
             response.headers.add(name, value)
         return response
 
-    async def client(_: web.Application):
+    async def client(_: web.Application) -> AsyncIterator[None]:
         nonlocal session
         connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=4)
         async with aiohttp.ClientSession(
@@ -46,7 +48,6 @@ def build(upstream: str) -> web.Application:
         ) as session:
             yield
 
-    session: aiohttp.ClientSession
     app = web.Application()
     app.cleanup_ctx.append(client)
     app.router.add_route("*", "/{path:.*}", handle)
