@@ -42,6 +42,12 @@ class Authorizer:
             return Decision(False, Reason.RESERVED_TAG, route.call)
         if call.admin_fields and not principal.admin:
             return Decision(False, Reason.ADMIN_FIELD, route.call)
+        if call.graphql is not None:
+            # A document can run searches that name no resource; each is a call of its own.
+            for twin in sorted(set(call.graphql.calls) - {ref.call for ref in call.refs}):
+                asked = decide_server(principal, twin, matrix)
+                if not asked.allowed:
+                    return asked
         if route.scope == "server" or not route.kinds:
             server = decide_server(principal, route.call, matrix)
             if not server.allowed or not call.refs:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import secrets
 import sqlite3
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -101,6 +102,9 @@ class SqliteStore:
 
     async def changes(self, cursor: str | None) -> tuple[Sequence[Change], str]:
         return await self._run(rows.read_changes, cursor)
+
+    async def secret(self, name: str) -> bytes:
+        return await self._run(self._secret, name)
 
     async def ping(self) -> None:
         await self._run(lambda db: db.execute("SELECT 1 FROM acl LIMIT 1").fetchone())
@@ -232,6 +236,13 @@ class SqliteStore:
                 (person.name, json.dumps(person.groups), person.home_group, person.seen),
             )
             self._feed(db, [Change(PERSON, person.name)])
+
+    def _secret(self, db: sqlite3.Connection, name: str) -> bytes:
+        with _transaction(db):
+            fresh = secrets.token_bytes(32)
+            db.execute("INSERT OR IGNORE INTO secret (name, value) VALUES (?, ?)", (name, fresh))
+            found = db.execute("SELECT value FROM secret WHERE name = ?", (name,)).fetchone()
+        return bytes(found[0])
 
     def _feed(self, db: sqlite3.Connection, changes: Iterable[Change]) -> int:
         """Append feed rows inside the caller's transaction; the id of the last one."""

@@ -147,6 +147,10 @@ class Store(Protocol):
         replication lag)."""
         ...
 
+    async def secret(self, name: str) -> bytes:
+        """32 random bytes, made by whoever asks first and the same for every gateway."""
+        ...
+
     async def ping(self) -> None:
         """Raise StoreUnavailable when the store does not answer."""
         ...

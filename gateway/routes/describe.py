@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from gateway.errors import BadRequest, UnknownEndpoint
 from gateway.model import RESERVED_TAG_PREFIX
 from gateway.routes.bodies import BodyChecks, Check, dump, parse_object
+from gateway.routes.graphql import GraphQLCall
 from gateway.routes.match import Match, Matcher
 from gateway.routes.route import Named, Ref, RefKind, Route
 from gateway.routes.schema import Schema
@@ -61,12 +62,16 @@ class Call:
     """Fields present in this request that only an admin may fill."""
     reserved_tags: tuple[str, ...] = ()
     """Tag keys in this request that only the gateway (or an admin) may write."""
-    raw_query: str | None = field(default=None, repr=False)
+    graphql: GraphQLCall | None = None
+    """What a GraphQL document asks for, when the call is one."""
+    content_type: str = ""
+    """The Content-Type to forward, where a reader of the body decided on it."""
+    headers: tuple[tuple[bytes, bytes], ...] = ()
+    """Headers that carry identifiers, written from what was read."""
 
     def target(self) -> str:
         """The request target to forward."""
-        query = encode_query(self.query) if self.raw_query is None else self.raw_query
-        return f"{self.path}?{query}" if query else self.path
+        return f"{self.path}?{encode_query(self.query)}" if self.query else self.path
 
     def body_bytes(self) -> bytes | None:
         """The JSON body to forward, written from the checked value."""

@@ -52,7 +52,7 @@ def segments_of(path: str) -> tuple[str, ...]:
 def _segment(text: str, is_last: bool) -> str:
     if text == "" and is_last:
         return ""
-    decoded = _decode(text) if "%" in text else text
+    decoded = decode_once(text) if "%" in text else text
     if decoded in ("", ".", ".."):
         raise BadRequest("The path has an empty, '.' or '..' segment; send the plain path.")
     if "/" in decoded or "\\" in decoded or _CONTROL.search(decoded):
@@ -60,7 +60,8 @@ def _segment(text: str, is_last: bool) -> str:
     return decoded
 
 
-def _decode(text: str) -> str:
+def decode_once(text: str) -> str:
+    """Percent-decode once, strictly (RFC 3986 §2.1); raises BadRequest."""
     if _BAD_ESCAPE.search(text):
         raise BadRequest("The request target has a '%' that starts no valid escape.")
     try:
@@ -110,7 +111,7 @@ def parse_query(raw: str) -> dict[str, list[str]]:
 
 
 def _decode_field(text: str) -> str:
-    decoded = _decode(text.replace("+", " "))
+    decoded = decode_once(text.replace("+", " "))
     if "\x00" in decoded:
         raise BadRequest("A query field contains a NUL character.")
     return decoded

@@ -45,8 +45,15 @@ ROWS: tuple[Route, ...] = (
         _RUN_OR_UUID,
         optional(logged_model(body("model_id"))),
         repeatable=True,
+        plain=("key",),  # the metric's name
     ),
-    post(f"{_R}/log-parameter", "LogParam", _RUN_OR_UUID, repeatable=True),
+    post(
+        f"{_R}/log-parameter",
+        "LogParam",
+        _RUN_OR_UUID,
+        repeatable=True,
+        plain=("key",),  # the parameter's name
+    ),
     post(f"{_R}/set-tag", "SetTag", _RUN_OR_UUID, tag_keys=("key",), repeatable=True),
     post(f"{_R}/delete-tag", "DeleteTag", _RUN, does="delete", tag_keys=("key",)),
     post(

@@ -66,6 +66,9 @@ ROWS: tuple[Route, ...] = (
         answers=(Learns(RefKind.TRACE, f"{_INFO}.trace_id", _LOCATION),),
         tag_keys=(f"{_INFO}.tags[]", f"{_INFO}.trace_metadata[]"),
         forbidden_tags=LOCATION_TAGS,
+        # MLflow's SQL store merges by this id alone: it would take over another trace's
+        # assessment. Its clients send none here.
+        admin_fields=(f"{_INFO}.assessments[].assessment_id",),
     ),
     get(_2, "SearchTraces", narrow(experiment(query("experiment_ids[]"))), call="traces:GET"),
     post(

@@ -1,0 +1,238 @@
+"""The only wiring: settings become a running gateway. Nobody imports this but the commands."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+import ssl
+from collections.abc import Coroutine, Mapping
+from typing import Any
+
+from aiohttp import web
+
+from gateway.acl.cache import AclCache
+from gateway.acl.open import open_store
+from gateway.acl.store import Change, Store, StoreUnavailable
+from gateway.audit.sinks import Sink, open_sink
+from gateway.authorize import Authorizer
+from gateway.clock import Clock, SystemClock
+from gateway.credentials.chain import Identify
+from gateway.filters.page_token import PageTokens
+from gateway.forward import Forwarder
+from gateway.idp.oidc import OidcProvider
+from gateway.metrics import Metrics
+from gateway.proxy import Parts, Proxy
+from gateway.rate import RateLimit
+from gateway.resolve import Ownership, Resolver
+from gateway.roles import call_names
+from gateway.roles_watch import RolesFile, RolesState
+from gateway.routes.catalogue import ROUTES
+from gateway.routes.describe import Describer
+from gateway.routes.schema import schema
+from gateway.settings import Settings
+from gateway.settle import Settler
+from gateway.trimmed import TrimmedAnswers
+from gateway.upstream import Upstreams
+from gateway.web.api.grants import GrantsApi
+from gateway.web.api.health import HealthApi
+from gateway.web.api.people import PeopleApi
+from gateway.web.api.tokens import TokensApi
+from gateway.web.own import OwnEndpoints
+from gateway.web.service import Service
+
+log = logging.getLogger(__name__)
+
+_MAX_LINE = 16 * 1024
+_PAGE_TOKEN_SECRET = "page-token"
+
+
+class Gateway:
+    """One worker process: everything between the listening socket and MLflow."""
+
+    def __init__(self, settings: Settings, store: Store, clock: Clock | None = None) -> None:
+        """Read roles.yaml and compile the catalogue. Raises RolesError, OSError (audit file).
+
+        Must be made inside the running event loop.
+        """
+        clock = clock or SystemClock()
+        self.settings = settings
+        self.metrics = Metrics()
+        self.names = call_names(ROUTES)
+        self.roles = RolesFile(settings.roles, self.names, clock, self._roles_changed)
+        self.store = store
+        self.acls = AclCache(store, clock, settings.limits)
+        self.upstreams = Upstreams(settings.upstream, clock=clock)
+        self.forwarder = Forwarder(self.upstreams)
+        self.resolver = Resolver(
+            self.forwarder.ask,
+            prefix=settings.upstream.static_prefix,
+            remember=settings.limits.ref_cache,
+        )
+        self.ownership = Ownership(self.acls, self.resolver, self._matrix, clock)
+        self.authorizer = Authorizer(self.acls, self.ownership, self.resolver, self._matrix)
+        self.identify = Identify(
+            [OidcProvider(one, settings.admins, clock) for one in settings.identity],
+            self.acls,
+            settings.admins,
+            settings.limits,
+            clock,
+            recorder=self.acls,
+        )
+        self.acls.on_change(self._changed)
+        self._clock = clock
+        self._audit: Sink = open_sink(settings.audit.to, self.metrics.audit_lost.inc)
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._server: web.Server | None = None
+        self._listeners: list[asyncio.Server] = []
+        self.service: Service | None = None
+
+    async def start(self, listeners: list[socket.socket]) -> None:
+        """Begin to serve on bound sockets. Raises StoreUnavailable when the store is not there."""
+        secret = await self.store.secret(_PAGE_TOKEN_SECRET)
+        await self.upstreams.start()
+        self.identify.start()
+        self._run(self.acls.run_feed())
+        self._run(self.roles.watch())
+        self.service = self._service(PageTokens([secret]))
+        # Bodies pass as they are; cancelling the handler when the client leaves closes MLflow's
+        # side at once.
+        self._server = web.Server(
+            self.service,
+            handler_cancellation=True,
+            auto_decompress=False,
+            access_log=None,
+            max_line_size=_MAX_LINE,
+            max_field_size=_MAX_LINE,
+        )
+        loop = asyncio.get_running_loop()
+        tls = _tls(self.settings)
+        for listener in listeners:
+            made = await loop.create_server(self._server, sock=listener, ssl=tls, backlog=1024)
+            self._listeners.append(made)
+
+    async def stop(self) -> None:
+        """Not ready first, then drain, then close everything. Bounded by ``drain_seconds``."""
+        if self.service is not None:
+            await self.service.drain()
+        for listener in self._listeners:
+            listener.close()
+        if self._server is not None:
+            await self._server.shutdown(1.0)
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self.identify.stop()
+        await self.upstreams.close()
+        await self.store.close()
+        self._audit.close()
+
+    async def problems(self) -> Mapping[str, str]:
+        """Which parts are broken, for ``readyz``."""
+        found: dict[str, str] = {}
+        if self.service is not None and self.service.draining:
+            found["gateway"] = "going down"
+        if not self.upstreams.healthy():
+            found["upstream"] = "no MLflow server answers"
+        try:
+            await self.store.ping()
+        except StoreUnavailable as error:
+            log.warning("the ACL store does not answer: %s", error)
+            found["store"] = "the ACL store does not answer"
+        for name in self.identify.problems():
+            found[f"identity:{name}"] = "its keys are not known yet"
+        return found
+
+    def _service(self, tokens: PageTokens) -> Service:
+        settings, limits = self.settings, self.settings.limits
+        proxy = Proxy(
+            Parts(
+                settings=settings,
+                describer=Describer(ROUTES, schema(), settings.upstream.static_prefix),
+                identify=self.identify,
+                authorizer=self.authorizer,
+                settler=Settler(self.acls, self.ownership, self.resolver, self._matrix),
+                forwarder=self.forwarder,
+                trimmed=TrimmedAnswers(
+                    self.authorizer, self.forwarder, tokens, self._matrix, limits
+                ),
+                rate=RateLimit(limits, self._clock),
+                matrix=self._matrix,
+            )
+        )
+        apis = (
+            HealthApi(self.problems, self.metrics, self._refresh_metrics),
+            PeopleApi(self.acls, self.ownership, self._matrix, self.names, settings.admins),
+            GrantsApi(self.acls, self.ownership, self.resolver, self._matrix),
+            TokensApi(self.acls, settings.tokens, self._clock),
+        )
+        endpoints = tuple(one for api in apis for one in api.endpoints())
+        own = OwnEndpoints(endpoints, proxy.principal)
+        return Service(settings, proxy, own, self._audit, self.metrics, self._clock)
+
+    def _matrix(self) -> Any:
+        return self.roles.matrix
+
+    def _run(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.error("a background task ended: %r", error)
+
+    def _changed(self, change: Change) -> None:
+        if change.kind == "token":
+            self.identify.forget_token(change.name)
+        elif change.kind == "person":
+            self.identify.forget_person(change.name)
+        elif change.kind != "acl":
+            self.identify.forget_all()
+
+    def _roles_changed(self, state: RolesState) -> None:
+        self.metrics.roles_broken.set(0 if state.ok else 1)
+
+    def _refresh_metrics(self) -> None:
+        gauges = self.upstreams.gauges()
+        self.metrics.upstream_healthy.set(sum(g.healthy for g in gauges))
+        self.metrics.upstream_in_use.set(sum(g.in_use for g in gauges))
+        self.metrics.store_reads.set(self.acls.reads.records)
+        self.metrics.lookups.set(self.resolver.asked)
+
+
+def _tls(settings: Settings) -> ssl.SSLContext | None:
+    if settings.tls.cert_file is None:
+        return None
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(settings.tls.cert_file, settings.tls.key_file)
+    return context
+
+
+def listen(host: str, port: int) -> list[socket.socket]:
+    """Bind the listening socket. Raises OSError (port in use, no permission)."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    made = socket.socket(family, socket.SOCK_STREAM)
+    made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        made.bind((host, port))
+        made.listen(1024)
+    except OSError:
+        made.close()
+        raise
+    made.setblocking(False)
+    return [made]
+
+
+async def open_gateway(settings: Settings) -> Gateway:
+    """A gateway on its store; raises StoreUnavailable, RolesError, OSError."""
+    store = open_store(settings.store)
+    try:
+        return Gateway(settings, store)
+    except BaseException:
+        await store.close()
+        raise
+
+
+__all__ = ["Gateway", "listen", "open_gateway"]

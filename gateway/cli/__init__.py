@@ -1,0 +1,1 @@
+"""The command ``mlgate``: one module a subcommand, ``main.py`` strings them together."""

@@ -1,0 +1,189 @@
+"""Amazon's DynamoDB Local on this machine: fetched once by Maven, run on loopback only.
+
+For tests and for ``mlgate up --store dynamodb-local``; needs Java 17 (a JDK) and Maven. The jar
+binds to every interface and has no option for that, so a few lines of Java start the same server
+bound to 127.0.0.1; they also end it when our end of its standard input closes, so it never
+outlives us. Its usage figures, which it would send home, are switched off.
+"""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import tempfile
+import threading
+from collections import deque
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+
+VERSION = "3.3.1"
+
+START_SECONDS = 60.0
+FETCH_SECONDS = 600.0
+
+_POM = f"""\
+<project xmlns="http://maven.apache.org/POM/4.0.0">
+  <modelVersion>4.0.0</modelVersion>
+  <groupId>mlgate</groupId>
+  <artifactId>dynamodb-local</artifactId>
+  <version>1</version>
+  <packaging>pom</packaging>
+  <dependencies>
+    <dependency>
+      <groupId>software.amazon.dynamodb</groupId>
+      <artifactId>DynamoDBLocal</artifactId>
+      <version>{VERSION}</version>
+    </dependency>
+  </dependencies>
+</project>
+"""
+
+_LAUNCHER = """\
+import java.lang.reflect.Field;
+import java.util.Arrays;
+import org.eclipse.jetty.server.Server;
+import org.eclipse.jetty.server.ServerConnector;
+import software.amazon.dynamodb.services.local.main.ServerRunner;
+import software.amazon.dynamodb.services.local.server.DynamoDBProxyServer;
+
+public class Launcher {
+    public static void main(String[] args) throws Exception {
+        DynamoDBProxyServer proxy = ServerRunner.createServerFromCommandLineArgs(
+            Arrays.copyOfRange(args, 1, args.length));
+        Field field = DynamoDBProxyServer.class.getDeclaredField("server");
+        field.setAccessible(true);
+        Server server = (Server) field.get(proxy);
+        ServerConnector connector = (ServerConnector) server.getConnectors()[0];
+        connector.setHost("127.0.0.1");
+        connector.setPort(Integer.parseInt(args[0]));
+        proxy.start();
+        System.out.println("LISTENING " + connector.getLocalPort());
+        while (System.in.read() >= 0) {
+        }
+        System.exit(0);
+    }
+}
+"""
+
+
+class DynamoDbLocalError(Exception):
+    """DynamoDB Local cannot be fetched or started; the message says what is missing."""
+
+
+def fetch(folder: Path) -> Path:
+    """Put the jars of DynamoDB Local under ``folder`` unless they are there; returns their place.
+
+    Several processes may do so at once. Raises DynamoDbLocalError.
+    """
+    folder = folder.resolve()  # Maven would take it from the place of the pom
+    jars = folder / VERSION
+    if jars.is_dir():
+        return jars
+    _need("java", "mvn")
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder) as scratch:
+        pom = Path(scratch, "pom.xml")
+        pom.write_text(_POM)
+        fetched = Path(scratch, "jars")
+        command = [
+            "mvn", "-q", "-B", "-f", str(pom), "dependency:copy-dependencies",
+            "-DincludeScope=runtime", f"-DoutputDirectory={fetched}",
+        ]  # fmt: skip
+        done = subprocess.run(
+            command, capture_output=True, text=True, timeout=FETCH_SECONDS, check=False
+        )
+        if done.returncode or not fetched.is_dir():
+            raise DynamoDbLocalError(f"Maven could not fetch DynamoDB Local: {done.stdout[-500:]}")
+        (fetched / "Launcher.java").write_text(_LAUNCHER)
+        try:
+            fetched.rename(jars)
+        except OSError:
+            if not jars.is_dir():  # else another process was faster
+                raise
+    return jars
+
+
+@dataclass
+class DynamoDbLocal:
+    """A running server; ``stop`` it, or use it in a ``with``."""
+
+    process: subprocess.Popen[str]
+    endpoint: str
+    output: deque[str] = field(repr=False)
+
+    def store_url(self, table: str) -> str:
+        """The ``store`` setting for a table of this server."""
+        return f"dynamodb://{self.endpoint}/{table}"
+
+    def stop(self) -> None:
+        """End the server and wait until it is gone."""
+        assert self.process.stdin is not None
+        self.process.stdin.close()
+        try:
+            self.process.wait(10)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+
+    def __enter__(self) -> DynamoDbLocal:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.stop()
+
+
+def start(jars: Path, *, data: Path | None = None, port: int = 0) -> DynamoDbLocal:
+    """Start the server of ``fetch`` and wait until it listens on 127.0.0.1.
+
+    ``data``: a folder to keep tables in (None: in memory); ``port`` 0: a free one. Raises
+    DynamoDbLocalError.
+    """
+    _need("java", "javac")
+    where = ["-inMemory"] if data is None else ["-dbPath", str(data)]
+    command = [
+        "java", f"-Djava.library.path={jars}", "-cp", f"{jars}/*", f"{jars}/Launcher.java",
+        str(port), *where, "-sharedDb", "-disableTelemetry",
+    ]  # fmt: skip
+    process = subprocess.Popen(
+        command,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        # Ctrl-C in the terminal is for us; we end it in our own order.
+        start_new_session=True,
+    )
+    output: deque[str] = deque(maxlen=50)
+    listening: list[str] = []
+    ready = threading.Event()
+
+    def drain() -> None:
+        assert process.stdout is not None
+        for line in process.stdout:
+            output.append(line)
+            if line.startswith("LISTENING "):
+                listening.append(line.split()[1])
+                ready.set()
+        ready.set()  # it ended
+
+    threading.Thread(target=drain, daemon=True, name="dynamodb-local").start()
+    ready.wait(START_SECONDS)
+    if not listening:
+        process.kill()
+        process.wait()
+        raise DynamoDbLocalError(f"DynamoDB Local did not start: {''.join(output)[-1000:]}")
+    return DynamoDbLocal(process, f"http://127.0.0.1:{listening[0]}", output)
+
+
+def _need(*programs: str) -> None:
+    missing = [program for program in programs if shutil.which(program) is None]
+    if missing:
+        raise DynamoDbLocalError(
+            f"DynamoDB Local needs {' and '.join(missing)} on the PATH (a JDK 17 and Maven)."
+        )

@@ -1,0 +1,207 @@
+"""THE file: how one MLflow request passes the stages, once each, in this order.
+
+    read head -> match -> identify -> read body -> describe -> decide -> stamp
+              -> forward -> settle -> answer
+
+Each stage is a module of its own; this one only strings them together. Whatever a stage
+raises is rendered by ``web.service``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+
+from aiohttp import web
+
+from gateway.audit.event import Trail
+from gateway.authorize import Authorizer, refusal
+from gateway.credentials.chain import Identify
+from gateway.errors import BadRequest, TooLarge
+from gateway.forward import Forwarder, Received
+from gateway.model import Decision, Principal, Reason
+from gateway.rate import RateLimit
+from gateway.roles import RoleMatrix
+from gateway.routes.describe import Call, Describer, header_refs
+from gateway.routes.graphql import read_graphql
+from gateway.routes.otlp import read_otlp
+from gateway.routes.route import Ref, RefKind, Route
+from gateway.settings import Settings
+from gateway.settle import Settler, settles
+from gateway.stamps import stamp
+from gateway.trimmed import TrimmedAnswers
+from gateway.web.head import Head
+
+ANONYMOUS = Principal("anonymous", method="none")
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What the proxy is made of; ``app.py`` wires it."""
+
+    settings: Settings
+    describer: Describer
+    identify: Identify
+    authorizer: Authorizer
+    settler: Settler
+    forwarder: Forwarder
+    trimmed: TrimmedAnswers
+    rate: RateLimit
+    matrix: Callable[[], RoleMatrix]
+
+
+class Proxy:
+    """Takes requests for MLflow from the web server and gives answers back."""
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+        self._limits = parts.settings.limits
+
+    async def handle(
+        self, request: web.BaseRequest, head: Head, trail: Trail
+    ) -> web.StreamResponse:
+        """Answer one request, or raise a GatewayError. ``trail`` collects what happened."""
+        parts = self._parts
+        match, raw_query = parts.describer.match(head.method, head.target)
+        route = match.route
+        trail.call, trail.does = route.call, route.does
+        if route.scope == "public":
+            principal = ANONYMOUS
+        else:
+            principal = await self.principal(head)
+            trail.principal = principal
+            parts.rate.take(principal.name)
+        raw_body = await self._json_body(request, head, route)
+        call = parts.describer.describe(match, raw_query, raw_body)
+        opaque = await self._special_body(request, head, call, principal)
+        decision = await self._decide(call, principal)
+        trail.decision = decision
+        if not decision.allowed:
+            raise refusal(call, principal, decision)
+        stamp(
+            call,
+            principal,
+            user=parts.settings.stamp_user,
+            presigned_seconds=parts.settings.artifacts.presigned_seconds,
+        )
+        if settles(route):
+            # A client that goes away must not leave a resource without its owner.
+            received = await asyncio.shield(self._settled(call, principal, head, trail))
+            return parts.forwarder.whole_answer(received, trail.request_id)
+        if call.narrow or any(named.narrow for named in route.refs):
+            empty = await parts.trimmed.narrow(call, principal)
+            if empty is not None:
+                return empty
+        if parts.trimmed.concerns(call, principal):
+            return await parts.trimmed.answer(call, principal, head, trail)
+        stream = self._upload(request, head) if route.body == "stream" else None
+        answer = await parts.forwarder.send(call, head, trail, body=opaque, stream=stream)
+        if route.answers:
+            received = await parts.forwarder.receive(answer)
+            await parts.settler.after(call, principal, received.status, received.body)
+            return parts.forwarder.whole_answer(received, trail.request_id)
+        return await parts.forwarder.pass_on(request, answer, trail.request_id)
+
+    async def principal(self, head: Head) -> Principal:
+        """Who calls; raises Unauthenticated or Unavailable."""
+        identify = self._parts.identify
+        if len(head.authorizations) == 1 and head.cookie is None:
+            known = identify.cached(head.authorizations[0])
+            if known is not None:
+                return known
+        return await identify.principal(head.authorizations, head.cookie)
+
+    async def _decide(self, call: Call, principal: Principal) -> Decision:
+        if call.route.scope == "public":
+            return Decision(True, Reason.PUBLIC, call.route.call)
+        return await self._parts.authorizer.decision(call, principal)
+
+    async def _settled(
+        self, call: Call, principal: Principal, head: Head, trail: Trail
+    ) -> Received:
+        parts = self._parts
+        await parts.settler.before(call)
+        answer = await parts.forwarder.send(call, head, trail)
+        received = await parts.forwarder.receive(answer)
+        await parts.settler.after(call, principal, received.status, received.body)
+        return received
+
+    async def _json_body(self, request: web.BaseRequest, head: Head, route: Route) -> bytes | None:
+        """The body of a call that takes JSON; None for calls whose body is something else."""
+        if route.body not in ("json", "free", "graphql"):
+            return None
+        if head.content_encoding not in ("", "identity"):
+            raise BadRequest("Send JSON without Content-Encoding; MLflow does not decode it.")
+        kind = head.content_type.partition(";")[0].strip().lower()
+        if head.has_body and kind not in ("application/json", ""):
+            raise BadRequest("Send the body as JSON, with Content-Type: application/json.")
+        return await self._read(request, head, self._limits.json_body)
+
+    async def _special_body(
+        self, request: web.BaseRequest, head: Head, call: Call, principal: Principal
+    ) -> bytes | None:
+        """Bodies with a language of their own: their identifiers join the call's refs."""
+        route = call.route
+        if route.body == "graphql":
+            asked = read_graphql(call.body or {}, introspection=principal.admin)
+            call.refs = asked.refs
+            call.graphql = asked
+            call.body = dict(asked.body)
+        elif route.body == "otlp":
+            call.refs = (*call.refs, *header_refs(route, head.mlflow))
+            raw = await self._read(request, head, self._limits.otlp_body)
+            spans = read_otlp(
+                raw,
+                head.content_type,
+                head.content_encoding,
+                max_decoded=self._limits.otlp_body,
+            )
+            call.refs += tuple(Ref(RefKind.NEW_TRACE, one, route.call) for one in spans.trace_ids)
+            call.content_type = spans.content_type
+            call.headers = tuple(
+                (name.encode(), values[0].encode("latin-1"))
+                for name, values in head.mlflow.items()
+                if name in _header_names(route)
+            )
+            return spans.body
+        return None
+
+    async def _read(self, request: web.BaseRequest, head: Head, limit: int) -> bytes:
+        """The whole body, bounded. Raises TooLarge."""
+        if not head.has_body:
+            return b""
+        if head.content_length is not None and head.content_length > limit:
+            raise TooLarge(f"The body is larger than {limit} bytes; send it in smaller parts.")
+        await _continue(request, head)
+        chunks: list[bytes] = []
+        size = 0
+        while chunk := await request.content.readany():
+            size += len(chunk)
+            if size > limit:
+                raise TooLarge(f"The body is larger than {limit} bytes; send it in smaller parts.")
+            chunks.append(chunk)
+        return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+
+    async def _upload(self, request: web.BaseRequest, head: Head) -> AsyncIterator[bytes]:
+        """The body as it arrives, at MLflow's pace. Raises TooLarge."""
+        limit = self._limits.artifact_body
+        size = 0
+        await _continue(request, head)
+        while chunk := await request.content.readany():
+            size += len(chunk)
+            if limit and size > limit:
+                raise TooLarge(f"The artifact is larger than {limit} bytes.")
+            yield chunk
+
+
+def _header_names(route: Route) -> frozenset[str]:
+    return frozenset(
+        named.where.names[0].lower() for named in route.refs if named.where.part == "header"
+    )
+
+
+async def _continue(request: web.BaseRequest, head: Head) -> None:
+    """Only now, after the decision, ask for the body (RFC 9110 §10.1.1)."""
+    if head.expects_continue and request.version >= (1, 1) and request.transport is not None:
+        request.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")

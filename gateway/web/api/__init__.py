@@ -1,0 +1,1 @@
+"""The gateway's own endpoints; ``ENDPOINTS`` of each module are wired in ``app.py``."""

@@ -1,0 +1,123 @@
+"""The OpenAPI description of the gateway's own endpoints (a test holds it against the rows)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from gateway import __version__
+
+_PRINCIPAL = {"type": "string", "examples": ["user:alice@example.com", "group:data-science"]}
+_ACL = {
+    "type": "object",
+    "properties": {
+        "owner": {"type": ["string", "null"]},
+        "grants": {
+            "type": "array",
+            "items": {
+                "type": "object",
+                "properties": {"principal": _PRINCIPAL, "role": {"type": "string"}},
+            },
+        },
+    },
+}
+_ERROR = {
+    "type": "object",
+    "properties": {"error_code": {"type": "string"}, "message": {"type": "string"}},
+}
+
+
+def _parameter(name: str, where: str, says: str, *, required: bool = True) -> dict[str, Any]:
+    return {
+        "name": name,
+        "in": where,
+        "required": required,
+        "description": says,
+        "schema": {"type": "string"},
+    }
+
+
+def _operation(
+    says: str,
+    *parameters: dict[str, Any],
+    body: dict[str, Any] | None = None,
+    answer: dict[str, Any] | None = None,
+    public: bool = False,
+) -> dict[str, Any]:
+    made: dict[str, Any] = {
+        "summary": says,
+        "parameters": list(parameters),
+        "responses": {
+            "200": {
+                "description": "Done.",
+                "content": {"application/json": {"schema": answer or {"type": "object"}}},
+            },
+            "default": {
+                "description": "Refused; the message says what to do.",
+                "content": {"application/json": {"schema": _ERROR}},
+            },
+        },
+    }
+    if body is not None:
+        made["requestBody"] = {"content": {"application/json": {"schema": body}}}
+    if public:
+        made["security"] = []
+    return made
+
+
+_KIND = _parameter("kind", "path", "experiment or model")
+_ID = _parameter("id", "path", "experiment id, or model name (percent-encoded)")
+_WHO = _parameter("principal", "path", "user:NAME, group:NAME, service:NAME or everyone")
+_ROLE = {"type": "object", "required": ["role"], "properties": {"role": {"type": "string"}}}
+_NEW_TOKEN = {
+    "type": "object",
+    "properties": {
+        "principal": _PRINCIPAL,
+        "label": {"type": "string"},
+        "days": {"type": "number"},
+        "group": {"type": "string", "description": "the team of a new service account"},
+    },
+}
+
+DOCUMENT: dict[str, Any] = {
+    "openapi": "3.1.0",
+    "info": {"title": "mlgate", "version": __version__},
+    "servers": [{"url": "/access"}],
+    "components": {
+        "securitySchemes": {
+            "bearer": {"type": "http", "scheme": "bearer"},
+            "basic": {"type": "http", "scheme": "basic"},
+        }
+    },
+    "security": [{"bearer": []}, {"basic": []}],
+    "paths": {
+        "/healthz": {"get": _operation("Live.", public=True)},
+        "/readyz": {"get": _operation("Ready, or which part is not.", public=True)},
+        "/metrics": {"get": _operation("Prometheus metrics.", public=True)},
+        "/openapi.json": {"get": _operation("This document.", public=True)},
+        "/api/v1/whoami": {"get": _operation("Who am I.")},
+        "/api/v1/can": {
+            "get": _operation(
+                "Explain a decision.",
+                _parameter("principal", "query", "oneself by default", required=False),
+                _parameter("call", "query", "a call as in roles.yaml"),
+                _parameter("kind", "query", "experiment or model", required=False),
+                _parameter("id", "query", "experiment id or model name", required=False),
+            )
+        },
+        "/api/v1/acl/{kind}/{id}": {"get": _operation("Who has access.", _KIND, _ID, answer=_ACL)},
+        "/api/v1/acl/{kind}/{id}/{principal}": {
+            "put": _operation("Give a role.", _KIND, _ID, _WHO, body=_ROLE, answer=_ACL),
+            "delete": _operation("Take the role away.", _KIND, _ID, _WHO, answer=_ACL),
+        },
+        "/api/v1/tokens": {
+            "get": _operation(
+                "List API tokens.",
+                _parameter("principal", "query", "a service account", required=False),
+            ),
+            "post": _operation("Make an API token; shown once.", body=_NEW_TOKEN),
+        },
+        "/api/v1/tokens/{id}": {
+            "delete": _operation("Revoke.", _parameter("id", "path", "the token's id"))
+        },
+    },
+}

@@ -1,0 +1,165 @@
+"""The outermost layer: request ids, limits, dispatch, refusals, audit and metrics.
+
+The only place with a broad ``except``: whatever goes wrong below becomes one clear answer here,
+without a traceback.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import logging
+import secrets
+from collections.abc import Awaitable, Callable
+
+from aiohttp import web
+
+from gateway.audit.event import Trail, event_of, result_of
+from gateway.audit.sinks import Sink
+from gateway.clock import Clock
+from gateway.credentials.chain import challenge
+from gateway.errors import GatewayError, Unauthenticated
+from gateway.metrics import Metrics
+from gateway.proxy import Proxy
+from gateway.settings import Settings
+from gateway.web.errors import draining, render
+from gateway.web.head import Head, read_head, wants_html
+from gateway.web.own import OwnEndpoints
+
+log = logging.getLogger(__name__)
+
+Handler = Callable[[web.BaseRequest, Head, Trail], Awaitable[web.StreamResponse]]
+OWN_PREFIX = "/access"
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+
+class _Unexpected(GatewayError):
+    """A defect of the gateway. 500 is retried by clients, which is right: nothing was decided."""
+
+
+class Service:
+    """Handles every request of one worker process."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        proxy: Proxy,
+        own: OwnEndpoints,
+        audit: Sink,
+        metrics: Metrics,
+        clock: Clock,
+    ) -> None:
+        self._settings = settings
+        self._proxy = proxy
+        self._own = own
+        self._audit = audit
+        self._metrics = metrics
+        self._clock = clock
+        self._audit_reads = settings.audit.reads
+        self._trusted = _networks(settings.trusted_proxies)
+        self.draining = False
+        self.in_flight = 0
+        self._idle = asyncio.Event()
+        self._idle.set()
+
+    async def __call__(self, request: web.BaseRequest) -> web.StreamResponse:
+        """Answer one request; what aiohttp calls."""
+        clock = self._clock
+        trail = Trail("", clock.now(), clock.monotonic())
+        self.in_flight += 1
+        self._idle.clear()
+        try:
+            return await self._answer(request, trail)
+        finally:
+            self.in_flight -= 1
+            if not self.in_flight:
+                self._idle.set()
+
+    async def drain(self) -> None:
+        """Refuse new calls and wait, bounded, until those in flight are done."""
+        self.draining = True
+        try:
+            async with asyncio.timeout(self._settings.limits.drain_seconds):
+                await self._idle.wait()
+        except TimeoutError:
+            log.warning("%d requests were cut after the drain time", self.in_flight)
+
+    async def _answer(self, request: web.BaseRequest, trail: Trail) -> web.StreamResponse:
+        message = request._message
+        head: Head | None = None
+        try:
+            head = read_head(
+                message.method,
+                message.path,
+                message.raw_headers,
+                self._settings.limits.header_bytes,
+            )
+            trail.request_id = head.request_id or secrets.token_hex(8)
+            trail.method, trail.path = head.method, head.target.partition("?")[0][:512]
+            trail.peer = self._peer(request, head)
+            if trail.path.startswith(OWN_PREFIX + "/"):
+                response = await self._own.handle(request, head, trail)
+            elif self.draining:
+                raise draining()
+            else:
+                response = await self._proxy.handle(request, head, trail)
+            trail.status = response.status
+        except GatewayError as error:
+            response = self._refused(request, error, head, trail)
+        except (ConnectionError, asyncio.CancelledError):
+            trail.status = 499  # nginx's number for "the client went away"
+            self._record(trail)
+            raise
+        except Exception as error:
+            log.exception("defect in request %s", trail.request_id)
+            defect = _Unexpected("The gateway failed on this call; report the request id.")
+            defect.__cause__ = error
+            response = self._refused(request, defect, head, trail)
+        self._record(trail)
+        return response
+
+    def _refused(
+        self, request: web.BaseRequest, error: GatewayError, head: Head | None, trail: Trail
+    ) -> web.StreamResponse:
+        trail.request_id = trail.request_id or secrets.token_hex(8)
+        trail.status = error.status
+        trail.error = error.error_code.lower()
+        if error.detail:
+            log.info("request %s: %s", trail.request_id, error.detail)
+        return render(
+            error,
+            trail.request_id,
+            page=head is not None and wants_html(head),
+            public_url=self._settings.public_url,
+            challenge=challenge(request.headers) if isinstance(error, Unauthenticated) else "",
+        )
+
+    def _record(self, trail: Trail) -> None:
+        seconds = self._clock.monotonic() - trail.started
+        decision = trail.decision
+        self._metrics.request(
+            result_of(trail), trail.status, decision.reason if decision else None, seconds
+        )
+        if trail.notes.pop("quiet", False):
+            return
+        if self._audit_reads or trail.does != "read" or trail.status >= 400:
+            self._audit.write(event_of(trail, seconds * 1000))
+
+    def _peer(self, request: web.BaseRequest, head: Head) -> str:
+        peer = request.protocol.peername
+        address = str(peer[0]) if isinstance(peer, tuple) else ""
+        if head.forwarded_for and self._trusted and _within(address, self._trusted):
+            return head.forwarded_for.rpartition(",")[2].strip()[:64]
+        return address
+
+
+def _networks(trusted: tuple[str, ...]) -> tuple[Network, ...]:
+    return tuple(ipaddress.ip_network(one, strict=False) for one in trusted)
+
+
+def _within(address: str, networks: tuple[Network, ...]) -> bool:
+    try:
+        parsed = ipaddress.ip_address(address)
+    except ValueError:
+        return False
+    return any(parsed in network for network in networks)
