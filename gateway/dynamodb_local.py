@@ -14,6 +14,7 @@ import tempfile
 import threading
 from collections import deque
 from dataclasses import dataclass, field
+from hashlib import sha256
 from pathlib import Path
 from types import TracebackType
 
@@ -77,7 +78,7 @@ def fetch(folder: Path) -> Path:
     Several processes may do so at once. Raises DynamoDbLocalError.
     """
     folder = folder.resolve()  # Maven would take it from the place of the pom
-    jars = folder / VERSION
+    jars = folder / f"{VERSION}-{sha256(_LAUNCHER.encode()).hexdigest()[:8]}"
     if jars.is_dir():
         return jars
     _need("java", "mvn")
