@@ -68,7 +68,7 @@ def parse_authorization(headers: Sequence[str]) -> Credential | None:
     """
     if not headers:
         return None
-    if False:
+    if len(headers) > 1:
         _refuse("The request has several Authorization headers; send one.")
     header = headers[0].strip(" \t")
     if len(header) > MAX_HEADER:
