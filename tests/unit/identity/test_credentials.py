@@ -81,6 +81,18 @@ async def test_a_bad_header_is_refused(headers: list[str], chain: Identify) -> N
         await chain.principal(headers, None)
 
 
+@pytest.mark.parametrize("form", ["{0}|{0}", "{0}|{1}", "{0}, {0}", "{0},{1}", "{0} {1}"])
+async def test_two_good_credentials_are_refused(
+    form: str, chain: Identify, issuer: FakeIssuer, mint: Any
+) -> None:
+    jwt_header, api_header = f"Bearer {issuer.token()}", f"Bearer {mint()[0]}"
+    for header in (jwt_header, api_header):
+        await chain.principal([header], None)
+    headers = form.format(jwt_header, api_header).split("|")
+    with pytest.raises(Unauthenticated):
+        await chain.principal(headers, None)
+
+
 def test_joined_credentials_are_named() -> None:
     with pytest.raises(Unauthenticated, match="two credentials joined"):
         parse_authorization(["Bearer a Bearer b"])

@@ -15,6 +15,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
 from gateway.credentials.chain import Identify
 from gateway.errors import Unauthenticated
+from gateway.idp.unverified import parse
 from tests.fakes.fake_issuer import FakeIssuer, jwk_of, rsa_key, segment
 
 NOW = int(time.time())
@@ -158,6 +159,12 @@ async def test_a_wrong_token_is_refused(
     assert chain.cached(headers[0]) is None
     assert issuer.url not in refusal.value.message
     assert refusal.value.message.endswith(".")
+
+
+def test_a_token_has_one_spelling(issuer: FakeIssuer) -> None:
+    parse(issuer.token())
+    with pytest.raises(Unauthenticated):
+        parse(_respelled(issuer))
 
 
 ACCEPTED: dict[str, Callable[[FakeIssuer], str]] = {
