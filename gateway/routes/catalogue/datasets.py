@@ -18,8 +18,9 @@ from gateway.routes.route import (
 _D = "3.0/mlflow/datasets"
 _ONE = f"{_D}/{{dataset_id}}"
 _DATASET = ref(RefKind.DATASET, path("dataset_id"))
-# A dataset found through a readable experiment may be linked to others as well.
-_TRIMS = Trims("list", rows="datasets[]", ids="experiment_ids[]")
+# A dataset found through a readable experiment may be linked to others as well, and the answer
+# does not say to which.
+_TRIMS = Trims("list", rows="datasets[]", ids="dataset_id", ref=RefKind.DATASET)
 
 ROWS: tuple[Route, ...] = (
     post(

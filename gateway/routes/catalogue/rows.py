@@ -18,7 +18,7 @@ Request = str | Mapping[str, str] | None
 
 Does = Literal["read", "write", "create", "delete"]
 
-_VERSION = re.compile(r"^/\d\.0/?(mlflow/)?")
+_VERSION = re.compile(r"^/\d\.0/(mlflow/)?")
 
 
 class Rest(TypedDict, total=False):
