@@ -92,7 +92,8 @@ async def _ask(url: str, args: argparse.Namespace) -> dict[str, Any]:
     if args.resource:
         resource = resource_from(args.resource)
         query |= {"kind": resource.kind.value, "id": resource.id}
-    return await ask_gateway(gateway_at(url), "GET", f"can?{urlencode(query)}")
+    async with gateway_at(url) as http:
+        return await ask_gateway(http, "GET", f"can?{urlencode(query)}")
 
 
 async def _decide(settings: Settings, args: argparse.Namespace) -> dict[str, Any]:
@@ -148,12 +149,12 @@ async def _decision(
         if args.call not in names.server:
             raise Stop(f"{args.call} is a call on a resource; name one, such as experiment:5")
         return decide_server(principal, args.call, matrix)
-    mlflow = Mlflow.of(settings)
     needs = []
-    for resource in await mlflow.resources_of(args.resource):
-        if args.call not in names.of_kind(resource.kind):
-            raise Stop(f"{args.call} is not a call on a {resource.kind.value}")
-        needs.append(Need(args.call, resource, await _acl(resource, store, mlflow, matrix)))
+    async with Mlflow.of(settings) as mlflow:
+        for resource in await mlflow.resources_of(args.resource):
+            if args.call not in names.of_kind(resource.kind):
+                raise Stop(f"{args.call} is not a call on a {resource.kind.value}")
+            needs.append(Need(args.call, resource, await _acl(resource, store, mlflow, matrix)))
     return decide(principal, args.call, needs, matrix)
 
 

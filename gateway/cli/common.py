@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import asyncio
 import json
 import os
 import ssl
@@ -15,6 +14,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import aiohttp
+from yarl import URL
 
 from gateway.acl.open import open_store
 from gateway.acl.store import Store
@@ -131,7 +131,7 @@ def resource_from(text: str) -> Resource:
 
 
 class Http:
-    """JSON over HTTP to one server. An answer is a status and a JSON object (or {})."""
+    """JSON over HTTP to one server; use it in ``async with``."""
 
     def __init__(
         self,
@@ -144,12 +144,22 @@ class Http:
         self._headers = dict(headers or {})
         self._tls = tls
         self._seconds = seconds
+        self._session: aiohttp.ClientSession | None = None
+
+    async def __aenter__(self) -> Http:
+        timeout = aiohttp.ClientTimeout(total=self._seconds)
+        self._session = aiohttp.ClientSession(timeout=timeout, headers=self._headers)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        if self._session is not None:
+            await self._session.close()
 
     async def call(
         self, method: str, target: str, body: Mapping[str, Any] | None = None
     ) -> tuple[int, dict[str, Any]]:
-        """Send one request; raises Stop when the server cannot be reached."""
-        status, raw = await self.raw(method, target, body)
+        """Status and JSON object ({} if it is none); Stop when the server is not reached."""
+        status, _, raw = await self.raw(method, target, body)
         try:
             answer = json.loads(raw)
         except ValueError:
@@ -158,21 +168,16 @@ class Http:
 
     async def raw(
         self, method: str, target: str, body: Mapping[str, Any] | None = None
-    ) -> tuple[int, bytes]:
-        """The same with the answer's bytes."""
-        import yarl
-
-        url = yarl.URL(self.base + target, encoded=True)
-        timeout = aiohttp.ClientTimeout(total=self._seconds)
+    ) -> tuple[int, Mapping[str, str], bytes]:
+        """Status, headers and bytes; redirects are not followed. Raises Stop as ``call``."""
+        assert self._session is not None, "use Http in 'async with'"
         try:
-            async with (
-                aiohttp.ClientSession(timeout=timeout, headers=self._headers) as session,
-                session.request(
-                    method, url, json=body, ssl=self._tls or True, allow_redirects=False
-                ) as answer,
-            ):
-                return answer.status, await answer.read()
-        except (aiohttp.ClientError, OSError, TimeoutError) as error:
+            url = URL(self.base + target, encoded=True)
+            async with self._session.request(
+                method, url, json=body, ssl=self._tls or True, allow_redirects=False
+            ) as answer:
+                return answer.status, answer.headers, await answer.read()
+        except (aiohttp.ClientError, OSError, ValueError) as error:
             raise Stop(f"cannot reach {self.base}: {_why(error)}") from error
 
 

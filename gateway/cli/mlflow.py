@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from typing import Any
 from urllib.parse import quote, urlencode
 
@@ -25,9 +26,11 @@ class Mlflow:
         self._prefix = prefix
 
     @classmethod
-    def of(cls, settings: Settings) -> Mlflow:
+    @asynccontextmanager
+    async def of(cls, settings: Settings) -> AsyncIterator[Mlflow]:
         """The first upstream that the settings name."""
-        return cls(mlflow_at(settings.upstream), settings.upstream.static_prefix)
+        async with mlflow_at(settings.upstream) as http:
+            yield cls(http, settings.upstream.static_prefix)
 
     async def tags(self, resource: Resource) -> dict[str, str] | None:
         """The tags of a resource, or None when MLflow has no such thing."""

@@ -87,9 +87,8 @@ async def _create(args: argparse.Namespace, place: Place) -> int:
     if place.url is not None:
         body = {"principal": _principal(args), "days": args.days, "group": args.group}
         given = {key: value for key, value in body.items() if value is not None}
-        answer = await ask_gateway(
-            gateway_at(place.url), "POST", "tokens", {**given, "label": args.label}
-        )
+        async with gateway_at(place.url) as http:
+            answer = await ask_gateway(http, "POST", "tokens", {**given, "label": args.label})
         secret, row = str(answer["token"]), answer
     else:
         settings = settings_of(place.config)
@@ -138,7 +137,8 @@ async def _list(args: argparse.Namespace, place: Place) -> int:
     if place.url is not None:
         asked = "all" if args.all else principal
         query = f"?principal={quote(asked, safe='')}" if asked else ""
-        rows = (await ask_gateway(gateway_at(place.url), "GET", f"tokens{query}"))["tokens"]
+        async with gateway_at(place.url) as http:
+            rows = (await ask_gateway(http, "GET", f"tokens{query}"))["tokens"]
     else:
         async with store_of(settings_of(place.config)) as store:
             records = await store.tokens_of(None if args.all else principal)
@@ -164,7 +164,8 @@ async def _list(args: argparse.Namespace, place: Place) -> int:
 
 async def _revoke(args: argparse.Namespace, place: Place) -> int:
     if place.url is not None:
-        await ask_gateway(gateway_at(place.url), "DELETE", f"tokens/{quote(args.id, safe='')}")
+        async with gateway_at(place.url) as http:
+            await ask_gateway(http, "DELETE", f"tokens/{quote(args.id, safe='')}")
     else:
         async with store_of(settings_of(place.config)) as store:
             if await store.delete_token(args.id) is None:
