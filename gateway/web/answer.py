@@ -27,6 +27,11 @@ _CLEANED = (
     "MLflow failed on this call. Try again; if it goes on, give the request id "
     "to whoever runs this service."
 )
+_REFUSED = "MLflow's database refused this call; check the values that it sends."
+_TAKEN = (
+    "This name is taken, perhaps by something that is not shared with you or was deleted; "
+    "choose another name."
+)
 
 
 @lru_cache(maxsize=256)
@@ -107,13 +112,27 @@ def json_answer(status: int, value: Any, headers: RawHeaders = ()) -> Whole:
 
 
 def cleaned_error(status: int, body: bytes, request_id: str) -> bytes | None:
-    """What replaces an MLflow error body that says too much; None: it may pass."""
-    leaks = any(mark in body for mark in _SQL_MARKS)
-    if status < 500 and not leaks:
+    """What replaces an MLflow error body that says too much; None: it may pass.
+
+    The error code of a 4xx stays: clients act on RESOURCE_ALREADY_EXISTS.
+    """
+    if status < 500 and not any(mark in body for mark in _SQL_MARKS):
         return None
-    message = f"{_CLEANED} (request id {request_id})"
-    code = "INTERNAL_ERROR" if status >= 500 else "INVALID_PARAMETER_VALUE"
-    return json.dumps({"error_code": code, "message": message}).encode("utf-8")
+    code = "INTERNAL_ERROR"
+    message = _CLEANED
+    if status < 500:
+        code = _error_code(body)
+        message = _TAKEN if code == "RESOURCE_ALREADY_EXISTS" else _REFUSED
+    text = f"{message} (request {request_id})"
+    return json.dumps({"error_code": code, "message": text}).encode("utf-8")
+
+
+def _error_code(body: bytes) -> str:
+    try:
+        code = json.loads(body)["error_code"]
+    except (ValueError, KeyError, TypeError):
+        return "INVALID_PARAMETER_VALUE"
+    return code if isinstance(code, str) and code.isupper() else "INVALID_PARAMETER_VALUE"
 
 
 async def stream_through(
