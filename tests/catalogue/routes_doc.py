@@ -1,4 +1,4 @@
-"""Writes ``docs/routes.md`` from the catalogue; run as a script to regenerate, the test compares."""
+"""Writes ``docs/routes.md`` from the catalogue. Run as a script to regenerate; a test compares."""
 
 from __future__ import annotations
 
