@@ -150,18 +150,23 @@ class Table:
 
         def run() -> dict[str, Any]:
             try:
-                answer = work(self._connected())
+                client = self._connected()
+                sent = self._clock.now()
+                answer = work(client)
             except BotoCoreError as error:
                 raise unavailable(error, str(self.url)) from error
-            self._compare_clocks(answer)
+            self._compare_clocks(sent, answer)
             return answer
 
         return await asyncio.get_running_loop().run_in_executor(self._threads, run)
 
-    def _compare_clocks(self, answer: dict[str, Any]) -> None:
+    def _compare_clocks(self, sent: float, answer: dict[str, Any]) -> None:
+        """How far DynamoDB's time of answering lies outside of when we waited for it."""
         date = answer["ResponseMetadata"].get("HTTPHeaders", {}).get("date")
         if date:  # in whole seconds
-            self.skew = self._clock.now() - (parsedate_to_datetime(date).timestamp() + 0.5)
+            answered = parsedate_to_datetime(date).timestamp()
+            late, early = answered - self._clock.now(), sent - (answered + 1.0)
+            self.skew = -late if late > 0 else max(0.0, early)
 
     def _connected(self) -> Any:
         with self._making:

@@ -17,13 +17,13 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from importlib.resources import files
 from pathlib import Path
 from urllib.error import URLError
 from urllib.request import urlopen
 
 from aiohttp import web
 
+import gateway as gateway_package
 from gateway.acl.store import PersonRecord, Store, StoreUnavailable
 from gateway.app import Gateway, listen, open_gateway
 from gateway.clock import SystemClock
@@ -235,7 +235,7 @@ def _settings(data: Path, port: int, issuer_port: int, mlflow: str) -> Settings:
         listen_port=port,
         public_url=f"http://127.0.0.1:{port}",
         upstream=Upstream(urls=(mlflow,)),
-        roles=str(_roles(data)),
+        roles=str(_roles()),
         store=f"sqlite:///{data / 'mlgate.db'}",
         admins=Admins(groups=frozenset({ADMIN_GROUP})),
         identity=(provider_settings(f"http://127.0.0.1:{issuer_port}"),),
@@ -243,15 +243,14 @@ def _settings(data: Path, port: int, issuer_port: int, mlflow: str) -> Settings:
     )
 
 
-def _roles(data: Path) -> Path:
-    """config/roles.yaml of the checkout if there is one, so that an edit there takes effect."""
-    checkout = Path("config/roles.yaml")
-    if checkout.is_file():
-        return checkout.resolve()
-    own = data / "roles.yaml"
-    if not own.exists():
-        own.write_bytes(files("gateway").joinpath("data/roles.yaml").read_bytes())
-    return own
+def _roles() -> Path:
+    """config/roles.yaml of the checkout (an edit there takes effect), or the installed copy."""
+    checkout = Path(gateway_package.__file__).parents[1] / "config" / "roles.yaml"
+    installed = Path(sys.prefix) / "share" / "mlgate" / "roles.yaml"
+    for path in (checkout, installed):
+        if path.is_file():
+            return path
+    raise CannotStart(f"roles.yaml is missing ({installed}); install mlgate again.")
 
 
 async def _gateway(settings: Settings, listener: socket.socket) -> Gateway:
@@ -265,7 +264,7 @@ async def _gateway(settings: Settings, listener: socket.socket) -> Gateway:
 
 async def _sample_tokens(store: Store, accounts: Accounts, folder: Path) -> dict[str, str]:
     """An API token for each sample person, kept in a file that only this user may read."""
-    folder.mkdir(mode=0o700, exist_ok=True)
+    await asyncio.to_thread(folder.mkdir, mode=0o700, exist_ok=True)
     clock = SystemClock()
     tokens = {}
     for account in accounts.people:

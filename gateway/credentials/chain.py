@@ -102,19 +102,20 @@ class Identify:
         by_header = await self._by_header(authorizations)
         by_cookie = None
         if self._session is not None and cookie is not None:
-            by_cookie = await self._session.authenticate(cookie)
-        identified = by_header or by_cookie
-        if identified is None:
+            session = await self._session.authenticate(cookie)
+            by_cookie = session.principal if session is not None else None
+        principal = by_header or by_cookie
+        if principal is None:
             raise Unauthenticated(
                 "Sign in first: send a token (MLFLOW_TRACKING_TOKEN), or an API token as the "
                 "password (MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD)."
             )
-        if by_cookie is not None and by_cookie.principal.name != identified.principal.name:
+        if by_cookie is not None and by_cookie.name != principal.name:
             raise Unauthenticated(
                 "The Authorization header and the browser session are of two different users; "
                 "send only one of them."
             )
-        return identified.principal
+        return principal
 
     def forget_token(self, token_hash: str) -> None:
         """An API token (by its SHA-256, hex) changed or was revoked."""
@@ -137,7 +138,10 @@ class Identify:
         elif change.kind == "reset":
             self.forget_all()
 
-    async def _by_header(self, authorizations: Sequence[str]) -> Identified | None:
+    async def _by_header(self, authorizations: Sequence[str]) -> Principal | None:
+        known = self._cache.get(authorizations[0]) if len(authorizations) == 1 else None
+        if known is not None:
+            return known
         credential = parse_authorization(authorizations)
         if credential is None:
             return None
@@ -146,7 +150,7 @@ class Identify:
         api_token = identified.token_hash is not None
         seconds = self._api_token_seconds if api_token else JWT_SECONDS
         self._cache.put(authorizations[0], identified, seconds, changes=changes)
-        return identified
+        return identified.principal
 
     async def _authenticate(self, credential: Credential) -> Identified:
         for authenticator in self._authenticators:

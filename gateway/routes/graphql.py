@@ -10,15 +10,17 @@ Limits as in ``mlflow/server/graphql/graphql_no_batching.py``.
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, lru_cache
 from importlib.resources import files
 from typing import Any, cast
 
 from graphql import (
     ArgumentNode,
     DocumentNode,
+    ExecutableDefinitionNode,
     FieldNode,
     FragmentDefinitionNode,
     GraphQLError,
@@ -63,7 +65,9 @@ MAX_DEPTH = 10
 MAX_SELECTIONS = 1000
 MAX_ROOT_FIELDS = 10
 MAX_ALIASES = 10
-MAX_TOKENS = 4000
+MAX_TOKENS = 1000
+MAX_REPEATS = 100
+"""How often one response key may be written: comparing them for overlap costs the square."""
 MAX_LENGTH = 100_000
 
 PRIVATE_ALIAS = "mlgate_name"
@@ -113,9 +117,11 @@ def read_graphql(body: Mapping[str, Any], *, introspection: bool = False) -> Gra
     whatever MLflow would refuse or that names resources in two ways, for more than one
     operation, and for fields that the gateway does not know.
     """
-    document = _parsed(body.get("query"))
+    query = body.get("query")
+    if not isinstance(query, str) or not query:
+        raise BadRequest("Send the GraphQL document as the string 'query' of a JSON object.")
+    document = _valid_document(query)
     operation = _only_operation(document, body.get("operationName"))
-    _check_valid(document)
     variables = _variables(operation, body.get("variables"))
     fragments = {
         node.name.value: node
@@ -138,17 +144,38 @@ def pinned_schema() -> GraphQLSchema:
     return build_schema(text)
 
 
-def _parsed(query: object) -> DocumentNode:
-    if not isinstance(query, str) or not query:
-        raise BadRequest("Send the GraphQL document as the string 'query' of a JSON object.")
+@lru_cache(maxsize=32)
+def _valid_document(query: str) -> DocumentNode:
+    """Parse and validate; kept, because MLflow's UI sends the same few documents all day."""
     if len(query) > MAX_LENGTH:
         raise BadRequest("The GraphQL document is too long; ask for less at once.")
     try:
-        return parse(query, max_tokens=MAX_TOKENS)
+        document = parse(query, no_location=True, max_tokens=MAX_TOKENS)
+        _check_repeats(document)
+        errors = validate(pinned_schema(), document, max_errors=1)
     except GraphQLError as error:
         raise _invalid(error) from error
     except RecursionError as error:
         raise BadRequest("The GraphQL document is nested too deeply.") from error
+    if errors:
+        raise _invalid(errors[0])
+    return document
+
+
+def _check_repeats(document: DocumentNode) -> None:
+    keys: Counter[str] = Counter()
+    sets = [
+        d.selection_set for d in document.definitions if isinstance(d, ExecutableDefinitionNode)
+    ]
+    while sets:
+        for node in sets.pop().selections:
+            if isinstance(node, FieldNode):
+                keys[_key(node)] += 1
+            below = getattr(node, "selection_set", None)
+            if below is not None:
+                sets.append(below)
+    if keys and max(keys.values()) > MAX_REPEATS:
+        raise BadRequest("The GraphQL document repeats one field too often; ask for it once.")
 
 
 def _only_operation(document: DocumentNode, name: object) -> OperationDefinitionNode:
@@ -159,15 +186,6 @@ def _only_operation(document: DocumentNode, name: object) -> OperationDefinition
     if name not in (None, "") and (own is None or own.value != name):
         raise BadRequest("'operationName' does not name the operation of the document.")
     return operations[0]
-
-
-def _check_valid(document: DocumentNode) -> None:
-    try:
-        errors = validate(pinned_schema(), document, max_errors=1)
-    except RecursionError as error:
-        raise BadRequest("The GraphQL document is nested too deeply.") from error
-    if errors:
-        raise _invalid(errors[0])
 
 
 def _variables(operation: OperationDefinitionNode, given: object) -> dict[str, Any]:
@@ -377,9 +395,8 @@ def _ids(meaning: Root, name: str, value: dict[str, Any]) -> list[str]:
         raise BadRequest(f"'{meaning.names[0]}' of '{name}' is missing, empty or no id.")
     if meaning.most is not None and len(ids) > meaning.most:
         raise BadRequest(f"'{meaning.names[0]}' of '{name}' takes at most {meaning.most} ids.")
-    unique = list(dict.fromkeys(ids))
-    value[meaning.names[0]] = unique if meaning.many else unique[0]
-    return unique
+    value[meaning.names[0]] = ids if meaning.many else ids[0]
+    return list(dict.fromkeys(ids))
 
 
 def _argument(name: str, value: object, kind: GraphQLInputType) -> ArgumentNode:
