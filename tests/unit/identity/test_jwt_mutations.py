@@ -18,7 +18,9 @@ from gateway.errors import Unauthenticated
 from gateway.idp.unverified import parse
 from tests.fakes.fake_issuer import FakeIssuer, jwk_of, rsa_key, segment
 
-NOW = int(time.time())
+
+def now() -> int:
+    return int(time.time())
 
 
 def bearer(token: str) -> list[str]:
@@ -107,16 +109,16 @@ MUTATIONS: dict[str, Callable[[FakeIssuer], str]] = {
     "empty aud": lambda i: i.token(aud=[]),
     "aud an object": lambda i: i.token(aud={"mlflow": 1}),
     "aud with a non-string": lambda i: i.token(aud=["mlflow", 1]),
-    "expired": lambda i: i.token(exp=NOW - 120),
+    "expired": lambda i: i.token(exp=now() - 120),
     "no exp": lambda i: i.token(exp=None),
-    "exp a string": lambda i: i.token(exp=str(NOW + 600)),
+    "exp a string": lambda i: i.token(exp=str(now() + 600)),
     "exp true": lambda i: i.token(exp=True),
     "exp out of range": lambda i: i.token(exp=1e300),
     "exp infinite": lambda i: _raw(i, json.dumps(i.claims(exp=float("inf"))).encode()),
     "exp not a number": lambda i: _raw(i, json.dumps(i.claims(exp=float("nan"))).encode()),
-    "nbf in the future": lambda i: i.token(nbf=NOW + 300),
+    "nbf in the future": lambda i: i.token(nbf=now() + 300),
     "nbf a string": lambda i: i.token(nbf="0"),
-    "iat in the far future": lambda i: i.token(iat=NOW + 300),
+    "iat in the far future": lambda i: i.token(iat=now() + 300),
     "tampered payload": _tampered,
     "signature spelled differently": _respelled,
     "padding": lambda i: i.token() + "==",
@@ -174,9 +176,9 @@ ACCEPTED: dict[str, Callable[[FakeIssuer], str]] = {
     "no typ": lambda i: i.sign(i.claims(), typ=None),
     "at+jwt": lambda i: i.sign(i.claims(), typ="at+jwt"),
     "application/at+jwt": lambda i: i.sign(i.claims(), typ="application/at+JWT"),
-    "expired within the skew": lambda i: i.token(exp=NOW - 5),
-    "nbf within the skew": lambda i: i.token(nbf=NOW + 5),
-    "times with fractions": lambda i: i.token(exp=NOW + 600.5, iat=NOW - 0.5),
+    "expired within the skew": lambda i: i.token(exp=now() - 5),
+    "nbf within the skew": lambda i: i.token(nbf=now() + 5),
+    "times with fractions": lambda i: i.token(exp=now() + 600.5, iat=now() - 0.5),
     "no iat": lambda i: i.token(iat=None),
     "jku is ignored": lambda i: i.sign(i.claims(), jku="http://127.0.0.1:1/x"),
 }
