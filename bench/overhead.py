@@ -35,6 +35,9 @@ _Number = TypeVar("_Number", int, float)
 _WARM_SECONDS = 0.5
 _MAX_REQUESTS = 500_000
 """The bound of one cell, whatever its seconds."""
+_MAY_BREAK = frozenset({"basic-auth"})
+"""Its wrong answers are reported as a finding: with 32 connections on a busy machine its password
+hashing starves its pool of 15 database connections, and it answers 400 after 30 s."""
 _CELL_SECONDS = 200.0
 """Longer than warming, stretching and draining together, see load.py."""
 
@@ -77,7 +80,12 @@ def run(options: argparse.Namespace) -> tuple[str, bool]:
                     upstream_core=near,
                 )
                 samples |= _measure_upstream(upstream, site, options)
-    whole = all(isinstance(outcome, Sample) for cell in samples.values() for outcome in cell)
+    whole = all(
+        isinstance(outcome, Sample)
+        for (_, name, _), cell in samples.items()
+        for outcome in cell
+        if name not in _MAY_BREAK
+    )
     return render(samples, Setting(options.rounds, options.seconds, cores)), whole
 
 
