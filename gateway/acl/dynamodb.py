@@ -190,6 +190,21 @@ class DynamoDbStore:
         rows = [] if cursor is None else [items.change_of(item) for item in found]
         return rows, repr(now)
 
+    async def secret(self, name: str) -> bytes:
+        secret_key = items.key(keys.secret_pk(name), keys.SECRET)
+        item = await self._table.get(secret_key)
+        if item is None:
+            await self._table.update(
+                Key=secret_key,
+                UpdateExpression="SET #value = :fresh",
+                ConditionExpression="attribute_not_exists(pk)",
+                ExpressionAttributeNames={"#value": "value"},
+                ExpressionAttributeValues={":fresh": {"B": secrets.token_bytes(32)}},
+            )
+            item = await self._table.get(secret_key)
+        assert item is not None
+        return bytes(item["value"]["B"])
+
     async def ping(self) -> None:
         await self._table.get(items.key("ping", "ping"))
 

@@ -20,6 +20,7 @@ TOKEN = "T"
 TOKEN_ID = "I"
 PERSON = "P"
 PEOPLE = "P"
+SECRET = "S"
 
 BUCKET_SECONDS = 600
 """One feed partition. Longer buckets mean fewer partitions to ask at a boundary."""
@@ -78,6 +79,11 @@ def tokens_sk(created: float, token_id: str) -> str:
 def person_pk(name: str) -> str:
     """The item of a person or service account."""
     return "P#" + free(name)
+
+
+def secret_pk(name: str) -> str:
+    """The item of a secret that all gateways share."""
+    return "S#" + free(name)
 
 
 def feed_pk(at: float) -> str:

@@ -278,7 +278,7 @@ async def test_odd_principals_are_kept_apart(store: Store) -> None:
 
 
 async def test_more_grants_than_one_transaction_takes(store: Store) -> None:
-    many = {f"user:{number}": "reader" for number in range(230)}
+    many = {f"user:{number}": "reader" for number in range(110)}
     assert await store.create_acl(MODEL, "user:0", many)
     before = await acl_of(store, MODEL)
     assert (dict(before.grants), before.owner) == (many, "user:0")
@@ -287,7 +287,7 @@ async def test_more_grants_than_one_transaction_takes(store: Store) -> None:
     assert await store.move_acl(MODEL, new)
     assert dict((await acl_of(store, new)).grants) == many
     assert await store.get_acl(MODEL) is None
-    assert await store.grants_of("user:229", Kind.MODEL) == {"new": "reader"}
+    assert await store.grants_of("user:109", Kind.MODEL) == {"new": "reader"}
     await store.drop_acl(new)
     assert await store.get_acl(new) is None
     assert not await store.grants_of("user:0", Kind.MODEL)
@@ -471,6 +471,18 @@ async def test_a_writer_with_another_clock_is_not_missed(stores: Stores, by: flo
     await made(writer)
     rows, _ = await reader.changes(cursor)
     assert ("acl", "experiment:17") in names(rows)
+
+
+# -- secrets --
+
+
+async def test_a_secret_is_the_same_for_all_who_ask(stores: Stores) -> None:
+    asked = await asyncio.gather(*(stores().secret("page-token") for _ in range(4)))
+    assert len(set(asked)) == 1
+    assert len(asked[0]) == 32
+    one = stores()
+    assert await one.secret("page-token") == asked[0]
+    assert await one.secret("other") != asked[0]
 
 
 # -- life --
