@@ -70,7 +70,11 @@ class Section:
         return next((key for key in self.keys if key.name == name), None)
 
     def default(self, key: Key) -> object:
-        """The default of a key's field, or MISSING."""
+        """The default of a key, or MISSING."""
+        if key.name == "listen":
+            return f"{Settings().listen_host}:{Settings().listen_port}"
+        if key.name == "upstreams":
+            return Upstream().urls
         for f in fields(self.makes):
             if f.name == key.field:
                 return f.default_factory() if f.default_factory is not MISSING else f.default

@@ -76,8 +76,11 @@ class Mlflow:
             answer = await self._post("runs/search", body)
             runs = answer.get("runs") or []
             return _user_of(runs[0]) if runs else None
-        name = resource.id.replace("'", "''")
-        query = {"filter": f"name = '{name}'", "max_results": PAGE}
+        # MLflow's filters know no way to escape a quote, only the other kind.
+        quoted = next((q for q in "'\"" if q not in resource.id), None)
+        if quoted is None:
+            return None
+        query = {"filter": f"name = {quoted}{resource.id}{quoted}", "max_results": PAGE}
         versions = [v async for v in self.pages("model-versions/search", "model_versions", query)]
         versions.sort(key=lambda version: int(version.get("version", 0)))
         for version in versions:
