@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import replace
+from hashlib import sha256
 
 import pytest
 
@@ -38,6 +39,7 @@ ODD_NAMES = [
     "x" * 256,
     "模" * 256,
     "y" * 3000,
+    "~" + sha256(b"y" * 3000).hexdigest(),
 ]
 
 

@@ -23,7 +23,7 @@ from gateway.acl.dynamodb_url import DynamoDbUrl, parse_dynamodb_url
 from gateway.acl.items import StoredAcl
 from gateway.acl.open import open_store
 from gateway.acl.sqlite import SqliteStore
-from gateway.acl.store import StoreUnavailable
+from gateway.acl.store import Conflict, StoreUnavailable
 from gateway.acl.visible import Visible
 from gateway.model import Acl, Kind, Resource
 from tests.fakes.clock import FakeClock
@@ -269,6 +269,32 @@ async def test_a_cursor_older_than_the_feed_is_told_to_start_over(aws: None) -> 
     assert [row.kind for row in rows] == ["reset"]
     assert (await store.changes(cursor))[0] == []
     await store.close()
+
+
+@pytest.mark.parametrize("then", ["set", "remove", "drop"])
+async def test_a_write_based_on_what_changed_since_the_read_is_refused(
+    aws: None, then: str
+) -> None:
+    create_table(str(TABLE))
+    slow, quick = DynamoDbStore(TABLE), DynamoDbStore(TABLE)
+    await slow.create_acl(EXPERIMENT, None, {"user:a": "manager", "user:b": "reader"})
+    read = await slow._stored(EXPERIMENT)
+    assert read is not None
+    version = read.acl.version
+    match then:
+        case "set":
+            await quick.set_grant(EXPERIMENT, "user:c", "reader", expect_version=version)
+        case "remove":
+            await quick.remove_grant(EXPERIMENT, "user:b", expect_version=version)
+        case _:
+            await quick.drop_acl(EXPERIMENT)
+    now = await quick.get_acl(EXPERIMENT)
+    for grants in ({"user:a": "manager", "user:d": "editor"}, None):
+        with pytest.raises(Conflict):
+            await slow._take(plan.replace(EXPERIMENT, read, None, grants, 0))
+    assert await quick.get_acl(EXPERIMENT) == now
+    await slow.close()
+    await quick.close()
 
 
 @pytest.mark.parametrize("off", [-60.0, 60.0])
