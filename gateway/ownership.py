@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
-from gateway.model import GROUP_TAG, OWNER_TAG, Acl, Kind, Principal, Resource
+from gateway.model import EVERYONE, GROUP_TAG, OWNER_TAG, Acl, Kind, Principal, Resource
 from gateway.roles import RoleMatrix
 
 OWNER_PREFIXES = ("user:", "service:")
@@ -71,6 +71,8 @@ def owner_from_user(user: str | None, domain: str | None = None) -> str | None:
     """
     name = (user or "").strip()
     if name in NOBODY or not name.isprintable() or len(name) > 256:
+        return None
+    if name == EVERYONE or name.startswith("group:"):
         return None
     if name.startswith(OWNER_PREFIXES):
         return name if is_owner(name) else None

@@ -149,13 +149,19 @@ async def _first_acl(
         row = rows[resource]
         owner, group = row.owner, row.group
     else:
-        user = tags.get("mlflow.user") or await mlflow.first_user(resource)
-        found = owner_from_user(user, args.domain) or owner_from_user(args.owner)
-        if found is None or (resource == DEFAULT_EXPERIMENT and not args.owner):
+        found = owner_from_user(await _user(resource, tags, mlflow), args.domain)
+        found = found or owner_from_user(args.owner)
+        if found is None:
             return None
         owner, group = found, None
     stamp = {OWNER_TAG: owner, **({GROUP_TAG: group} if group else {})}
     return acl_from_tags(resource, stamp, matrix)
+
+
+async def _user(resource: Resource, tags: Mapping[str, str], mlflow: Mlflow) -> str | None:
+    if resource == DEFAULT_EXPERIMENT:
+        return None
+    return tags.get("mlflow.user") or await mlflow.first_user(resource)
 
 
 async def _give(store: Store, acl: Acl, dry_run: bool) -> bool:

@@ -44,7 +44,7 @@ def add(commands: Any) -> None:
     parser = commands.add_parser(
         "check",
         help="try out the settings, the roles and everything they name",
-        description="Validates settings and roles; reaches MLflow, the identity providers and "
+        description="Validates settings and roles; reaches MLflow, the identity providers and\n"
         "the store; compares the catalogue with the MLflow that it finds.",
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
