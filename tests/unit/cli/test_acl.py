@@ -85,6 +85,7 @@ def test_import_gives_first_owners_once(config: str, mlgate: Mlgate, mlflow: Fak
         "5 have no known owner; only admins see them until you grant a role: "
         "experiment:0, experiment:2, experiment:4, model:both'\", model:prompt",
     ]
+    assert mlgate(*words, "--dry-run").out == ""
     second = mlgate(*words)
     assert second.out == ""
     assert "0 experiments, 0 models got an owner; 3 had one already" in second.err
@@ -156,6 +157,16 @@ def test_reconcile_rebuilds_what_is_lost_and_removes_what_is_gone(
     assert "nobody owns it" in mlgate("acl", "show", "model:old", "--config", config).out
     assert "user:alice" in mlgate("acl", "show", "model:kept", "--config", config).out
     assert "user:alice" in mlgate("acl", "show", "experiment:7", "--config", config).out
+
+
+def test_reconcile_asks_again_before_it_calls_something_stale(
+    config: str, mlgate: Mlgate, mlflow: FakeMlflow
+) -> None:
+    mlflow.models["young"] = ALICE
+    mlgate("acl", "import", "--config", config)
+    mlflow.own["GET", "/api/2.0/mlflow/registered-models/search"] = (200, {})
+    assert mlgate("acl", "reconcile", "--config", config, "--yes").out == ""
+    assert "user:alice" in mlgate("acl", "show", "model:young", "--config", config).out
 
 
 class FakeTerminal(io.StringIO):
