@@ -196,6 +196,43 @@ def test_what_is_refused(query: str) -> None:
     assert len(caught.value.message) < 500
 
 
+WIDE = (
+    "fragment I on MlflowRunInfo{"
+    + " ".join(f"{field} a{n}: {field}" for n, field in enumerate(["runId", "runUuid", "runName"]))
+    + "}fragment R on MlflowRunExtension{"
+    + " ".join(f"i{n}:info{{...I}}" for n in range(10))
+    + "}"
+)
+OF_TYPE = "ofType{" * 9 + "name" + "}" * 9
+
+
+@pytest.mark.parametrize(
+    "query, variables, says",
+    [
+        ("query($i:[String]){mlflowGetMetricHistoryBulkInterval(input:{runIds:$i}){metrics{key}}}",
+         {"i": [f"r{n}" for n in range(101)]}, "at most 100 ids"),
+        ("query($f:String){mlflowSearchModelVersions(input:{filter:$f}){modelVersions{name}}}",
+         {"f": "\ud800"}, "not valid Unicode"),
+        ("{mlflowSearchModelVersions(input:{}){modelVersions{"
+         + " ".join(f"a{n}:version" for n in range(10)) + "}}}", {}, "at most 10 GraphQL aliases"),
+        ("{" + " ".join(f'm{n}:mlflowSearchRuns(input:{{experimentIds:"1"}})' "{runs{...R}}"
+                        for n in range(10)) + "}" + WIDE, {}, None),
+        ("{" + " ".join(
+            f'm{n}:mlflowSearchRuns(input:{{experimentIds:"1"}})' "{a:runs{...R} b:runs{...R}}"
+            for n in range(10)) + "}" + WIDE, {}, "at most 1000 GraphQL fields"),
+        ('{__type(name:"Query"){fields{type{' + OF_TYPE + "}}}}", {}, "at most 10 deep"),
+    ],
+    ids=["ids", "surrogate", "aliases", "wide enough", "too wide", "deep"],
+)  # fmt: skip
+def test_limits(query: str, variables: dict[str, Any], says: str | None) -> None:
+    body = {"query": query, "variables": variables}
+    if says is None:
+        assert read_graphql(body).refs == (experiment("1", "runs/search"),)
+        return
+    with pytest.raises(BadRequest, match=says):
+        read_graphql(body, introspection=True)
+
+
 @pytest.mark.parametrize("body", [{}, {"query": 5}, {"query": [GET_2]},
                                   {"query": GET_2, "operationName": "B"},
                                   {"query": "query A " + GET_2, "operationName": "B"},

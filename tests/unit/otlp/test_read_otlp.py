@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import tracemalloc
 import zlib
 from typing import Any
 
@@ -102,6 +103,16 @@ def test_a_decompression_bomb_is_too_large(encoding: str) -> None:
         read(packed, encoding=encoding)
     with pytest.raises(TooLarge):
         read(bomb)
+
+
+def test_a_decompression_bomb_is_not_inflated_beyond_the_bound() -> None:
+    packed = gzip.compress(b"\0" * (50 << 20))
+    tracemalloc.start()
+    with pytest.raises(TooLarge):
+        read(packed, encoding="gzip")
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 8 * MOST
 
 
 @pytest.mark.parametrize(
