@@ -1,6 +1,7 @@
 """Keep-alive: which connections are used again, which never, and what a stale one costs."""
 
 import asyncio
+import socket
 
 import pytest
 
@@ -85,7 +86,7 @@ async def test_bytes_on_an_idle_connection_drop_it(make_pool):
 
     speak = asyncio.Event()
     async with FakeOddUpstream(script) as upstream:
-        pool = make_pool(upstream.url)
+        pool = make_pool(upstream.url, keepalive_seconds=60.0)
         assert await get(pool) == b"hi"
         speak.set()
         await spoken.wait()
@@ -101,6 +102,23 @@ async def test_server_that_closes_an_idle_connection_costs_nothing(make_pool):
             assert await post(pool) == b"hi"
             await until(lambda: pool.idle == 0)
         assert upstream.connections == 5
+
+
+async def test_close_that_the_loop_has_not_seen_yet_is_noticed_before_a_post(make_pool):
+    """The end of file is in the socket as the next request starts, no turn of the loop between."""
+    loop = asyncio.get_running_loop()
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        listener.setblocking(False)
+        pool = make_pool(f"http://127.0.0.1:{listener.getsockname()[1]}")
+        for _ in range(3):
+            asking = asyncio.ensure_future(post(pool))
+            server, _ = await loop.sock_accept(listener)
+            with server:
+                await loop.sock_recv(server, 65536)
+                await loop.sock_sendall(server, plain(b"hi"))
+                await until(lambda: pool.idle == 1)
+                assert await asking == b"hi"
+        # Leaving the block has closed the server's socket, synchronously.
 
 
 async def test_idle_connection_is_closed_before_the_server_would(make_pool):
@@ -272,6 +290,41 @@ async def test_cancelling_at_any_moment_never_leaks_a_slot_or_mixes_answers(make
             assert all(r is None or isinstance(r, asyncio.CancelledError) for r in results)
             assert all(r is None for r in results[1::2])
             assert (pool.in_use, pool.waiting) == (0, 0)
+
+
+async def test_cancelling_after_the_answer_does_not_hit_the_next_user(make_pool):
+    """The first request is cancelled when its connection already serves the second."""
+
+    async def script(exchange):
+        await exchange.request()
+        await exchange.send(plain(b"first"))
+        await exchange.request()
+        await asyncio.sleep(0.01)
+        await exchange.send(plain(b"second"))
+        await exchange.closed()
+
+    async with FakeOddUpstream(script) as upstream:
+        pool = make_pool(upstream.url, connections=1)
+        first, second = asyncio.create_task(post(pool)), asyncio.create_task(post(pool))
+        await until(lambda: pool.answered == 1)
+        first.cancel()
+        assert await second == b"second"
+        await asyncio.gather(first, return_exceptions=True)
+
+
+async def test_connection_with_unsent_bytes_is_not_used_again(make_pool):
+    async def script(exchange):
+        await exchange.head()
+        await exchange.send(plain(b"early"))
+        await finished.wait()
+
+    finished = asyncio.Event()
+    async with FakeOddUpstream(script) as upstream:
+        pool = make_pool(upstream.url)
+        answer = await pool.request("POST", "/", [], b"x" * 32_000_000, repeatable=False)
+        assert answer.body_if_complete() == b"early"
+        assert (pool.in_use, pool.idle) == (0, 0)
+        finished.set()
 
 
 async def test_long_wait_in_the_queue_ends_as_not_sent():

@@ -151,6 +151,30 @@ async def test_early_refusal_is_delivered_and_sending_stops(make_pool, linger):
         assert (pool.in_use, pool.idle) == (0, 0)
 
 
+async def test_sending_stops_with_the_head_of_a_refusal_not_with_its_end(make_pool):
+    stopped = asyncio.Event()
+
+    async def source():
+        try:
+            yield b"x" * 1000
+            await asyncio.Event().wait()
+        finally:
+            stopped.set()
+
+    async def script(exchange):
+        await exchange.head()
+        await exchange.send(b"HTTP/1.1 413 Too Large\r\ncontent-length: 100000\r\n\r\n")
+        await stopped.wait()
+        await exchange.send(b"y" * 100_000)
+        await exchange.closed()
+
+    async with FakeOddUpstream(script) as upstream:
+        pool = make_pool(upstream.url)
+        answer = await put(pool, source(), 1_000_000)
+        assert await answer.read(100_000) == b"y" * 100_000
+        assert (pool.in_use, pool.idle) == (0, 0)
+
+
 async def test_early_refusal_while_the_server_reads_nothing(make_pool):
     async def script(exchange):
         await exchange.head()
