@@ -154,7 +154,7 @@ def learn(
         paths
         for paths, method, path in _ROUTERS
         if (answer := answers.get(Probe(method, static_prefix + path))) is not None
-        and _absent(answer)
+        and _from_flask(answer)
     ]
     gone = [
         (method, path)
@@ -208,8 +208,13 @@ def _router(path: str) -> str | None:
 
 
 def _absent(answer: Answer) -> bool:
-    # Anything but Flask's own 404 (a 401 of an app in front, a 5xx) says nothing about the path.
-    return answer.status == 404 and not (answer.content_type or "").startswith("application/json")
+    # Anything but a 404 (a 401 of an app in front, a 5xx) says nothing about the path.
+    return answer.status == 404
+
+
+def _from_flask(answer: Answer) -> bool:
+    # FastAPI's "no such job" is a 404 as well, but in JSON.
+    return answer.status == 404 and (answer.content_type or "").startswith("text/html")
 
 
 def _allowed(answer: Answer) -> frozenset[str]:

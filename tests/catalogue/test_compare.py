@@ -156,6 +156,12 @@ def test_lost_probes_are_not_missing_endpoints() -> None:
     assert learn(broken).same
 
 
+def test_a_404_without_its_content_type_does_not_make_a_router_missing() -> None:
+    answers = FakeMlflow(live_routes()).answers()
+    bare = {p: Answer(a.status, a.allow) for p, a in answers.items()}
+    assert learn(bare).same
+
+
 def test_probes_change_nothing_and_run_no_handler() -> None:
     others = [p for p in probes() if p.method != "OPTIONS"]
     assert {p.method for p in others} == {"GET", "POST"}
