@@ -7,6 +7,7 @@ import logging
 import socket
 import ssl
 from collections.abc import Coroutine, Mapping
+from pathlib import Path
 from typing import Any
 
 from aiohttp import web
@@ -44,20 +45,29 @@ from gateway.web.service import Service
 log = logging.getLogger(__name__)
 
 _MAX_LINE = 16 * 1024
+_SHARE_SECONDS = 1.0
 _PAGE_TOKEN_SECRET = "page-token"
 
 
 class Gateway:
     """One worker process: everything between the listening socket and MLflow."""
 
-    def __init__(self, settings: Settings, store: Store, clock: Clock | None = None) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        store: Store,
+        clock: Clock | None = None,
+        *,
+        metrics_folder: Path | None = None,
+    ) -> None:
         """Read roles.yaml and compile the catalogue. Raises RolesError, OSError (audit file).
 
-        Must be made inside the running event loop.
+        Must be made inside the running event loop. ``metrics_folder`` is where the workers of
+        one gateway leave their numbers for each other.
         """
         clock = clock or SystemClock()
         self.settings = settings
-        self.metrics = Metrics()
+        self.metrics = Metrics(metrics_folder)
         self.names = call_names(ROUTES)
         self.roles = RolesFile(settings.roles, self.names, clock, self._roles_changed)
         self.store = store
@@ -81,7 +91,7 @@ class Gateway:
         )
         self.acls.on_change(self._changed)
         self._clock = clock
-        self._audit: Sink = open_sink(settings.audit.to, self.metrics.audit_lost.inc)
+        self._audit: Sink = open_sink(settings.audit.to, self.metrics.lose_audit_line)
         self._tasks: set[asyncio.Task[None]] = set()
         self._server: web.Server | None = None
         self._listeners: list[asyncio.Server] = []
@@ -94,6 +104,8 @@ class Gateway:
         self.identify.start()
         self._run(self.acls.run_feed())
         self._run(self.roles.watch())
+        if self.settings.workers > 1:
+            self._run(self._share_metrics())
         self.service = self._service(PageTokens([secret]))
         # Bodies pass as they are; cancelling the handler when the client leaves closes MLflow's
         # side at once.
@@ -192,14 +204,22 @@ class Gateway:
             self.identify.forget_all()
 
     def _roles_changed(self, state: RolesState) -> None:
-        self.metrics.roles_broken.set(0 if state.ok else 1)
+        self.metrics.gauges["mlgate_roles_broken"] = 0.0 if state.ok else 1.0
 
     def _refresh_metrics(self) -> None:
-        gauges = self.upstreams.gauges()
-        self.metrics.upstream_healthy.set(sum(g.healthy for g in gauges))
-        self.metrics.upstream_in_use.set(sum(g.in_use for g in gauges))
-        self.metrics.store_reads.set(self.acls.reads.records)
-        self.metrics.lookups.set(self.resolver.asked)
+        servers = self.upstreams.gauges()
+        gauges = self.metrics.gauges
+        gauges["mlgate_upstreams_healthy"] = sum(one.healthy for one in servers)
+        gauges["mlgate_upstream_connections_in_use"] = sum(one.in_use for one in servers)
+        gauges["mlgate_store_reads"] = self.acls.reads.records
+        gauges["mlgate_mlflow_lookups"] = self.resolver.asked
+
+    async def _share_metrics(self) -> None:
+        """Every second, for the other workers."""
+        while True:
+            self._refresh_metrics()
+            self.metrics.share()
+            await asyncio.sleep(_SHARE_SECONDS)
 
 
 def _tls(settings: Settings) -> ssl.SSLContext | None:
@@ -225,11 +245,11 @@ def listen(host: str, port: int) -> list[socket.socket]:
     return [made]
 
 
-async def open_gateway(settings: Settings) -> Gateway:
+async def open_gateway(settings: Settings, *, metrics_folder: Path | None = None) -> Gateway:
     """A gateway on its store; raises StoreUnavailable, RolesError, OSError."""
     store = open_store(settings.store)
     try:
-        return Gateway(settings, store)
+        return Gateway(settings, store, metrics_folder=metrics_folder)
     except BaseException:
         await store.close()
         raise

@@ -3,18 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from typing import NamedTuple
 
 from gateway.acl.cache import AclCache
 from gateway.acl.generations import UNKNOWN
 from gateway.errors import BadRequest, Forbidden, GatewayError, NotFound
-from gateway.model import Decision, Kind, Principal, Reason, Resource
+from gateway.model import Acl, Decision, Kind, Principal, Reason, Resource
 from gateway.rbac import Need, decide, decide_server, explain, may
 from gateway.resolve import Ownership, Resolver
 from gateway.roles import READ_CALL, RoleMatrix
 from gateway.routes.describe import Call
-from gateway.routes.route import Ref, RefKind
+from gateway.routes.route import Ref
 
 Matrix = Callable[[], RoleMatrix]
+_MOST_DECISIONS = 50_000
+
+
+class _Known(NamedTuple):
+    """A remembered decision and the very values that it was made from."""
+
+    acl: Acl
+    matrix: RoleMatrix
+    principal: Principal
+    decision: Decision
 
 
 class Authorizer:
@@ -27,6 +38,42 @@ class Authorizer:
         self._ownership = ownership
         self._resolver = resolver
         self._matrix = matrix
+        self._decisions: dict[tuple[str, str, str, Resource], _Known] = {}
+
+    def known_decision(self, call: Call, principal: Principal) -> Decision | None:
+        """The hot path: a decision that needs nothing but memory; None: ask ``decision``.
+
+        A decision is a pure function of immutable values, so it is remembered for exactly
+        these values: a changed ACL, matrix or principal is another object.
+        """
+        refs = call.refs
+        route = call.route
+        if len(refs) != 1 or not route.kinds or route.scope != "resources" or route.new_traces:
+            return None
+        if call.reserved_tags or call.admin_fields or call.graphql is not None:
+            return None
+        resources = self._resolver.peek(refs[0])
+        if resources is None or len(resources) != 1:
+            return None
+        acl = self._acls.peek(resources[0])
+        if acl is UNKNOWN or acl is None:
+            return None
+        matrix = self._matrix()
+        needed = refs[0].call
+        key = (principal.name, needed, route.call, resources[0])
+        known = self._decisions.get(key)
+        if (
+            known is not None
+            and known.acl is acl
+            and known.matrix is matrix
+            and known.principal is principal
+        ):
+            return known.decision
+        made = decide(principal, route.call, (Need(needed, resources[0], acl),), matrix)
+        while len(self._decisions) >= _MOST_DECISIONS:
+            del self._decisions[next(iter(self._decisions))]
+        self._decisions[key] = _Known(acl, matrix, principal, made)
+        return made
 
     async def decision(self, call: Call, principal: Principal) -> Decision:
         """The decision on a call. Narrowed identifiers are not part of it (see ``allowed``).
@@ -34,26 +81,20 @@ class Authorizer:
         Raises Unavailable when MLflow or the store cannot say, BadRequest when a trace would
         be moved from one experiment to another.
         """
+        known = self.known_decision(call, principal)
+        if known is not None:
+            return known
         matrix = self._matrix()
         route = call.route
-        if route.scope == "refused":
-            return Decision(False, Reason.REFUSED, route.call)
-        if call.reserved_tags:
-            return Decision(False, Reason.RESERVED_TAG, route.call)
-        if call.admin_fields and not principal.admin:
-            return Decision(False, Reason.ADMIN_FIELD, route.call)
-        if call.graphql is not None:
-            # A document can run searches that name no resource; each is a call of its own.
-            for twin in sorted(set(call.graphql.calls) - {ref.call for ref in call.refs}):
-                asked = decide_server(principal, twin, matrix)
-                if not asked.allowed:
-                    return asked
+        refused = _refused_outright(call, principal, matrix)
+        if refused is not None:
+            return refused
         if route.scope == "server" or not route.kinds:
             server = decide_server(principal, route.call, matrix)
             if not server.allowed or not call.refs:
                 return server
         elif not call.refs:
-            if call.narrow or any(named.narrow for named in route.refs):
+            if route.narrows:
                 return Decision(True, Reason.ROLE_ALLOWS, route.call)
             return decide(principal, route.call, (), matrix)
         needs = self._known_needs(call.refs)
@@ -61,7 +102,7 @@ class Authorizer:
             needs = await self._needs(call.refs, principal)
         if needs is None:
             return self._absent(call, principal, matrix)
-        if any(ref.kind is RefKind.NEW_TRACE for ref in call.refs):
+        if route.new_traces:
             _refuse_moves(needs)
         if not needs:
             return Decision(False, Reason.CALL_UNLISTED, route.call)
@@ -123,6 +164,24 @@ class Authorizer:
         """Whether the principal may read one resource, rebuilding a lost ACL."""
         acl = await self._ownership.acl(resource)
         return may(principal, Need(READ_CALL[resource.kind], resource, acl), self._matrix())
+
+
+def _refused_outright(call: Call, principal: Principal, matrix: RoleMatrix) -> Decision | None:
+    """Denials that do not depend on any resource."""
+    name = call.route.call
+    if call.route.scope == "refused":
+        return Decision(False, Reason.REFUSED, name)
+    if call.reserved_tags:
+        return Decision(False, Reason.RESERVED_TAG, name)
+    if call.admin_fields and not principal.admin:
+        return Decision(False, Reason.ADMIN_FIELD, name)
+    if call.graphql is not None:
+        # A document can run searches that name no resource; each is a call of its own.
+        for twin in sorted(set(call.graphql.calls) - {ref.call for ref in call.refs}):
+            asked = decide_server(principal, twin, matrix)
+            if not asked.allowed:
+                return asked
+    return None
 
 
 def _refuse_moves(needs: Sequence[Need]) -> None:

@@ -49,7 +49,7 @@ class Forwarder:
         may have run and must not be repeated.
         """
         route = call.route
-        headers = list(head.forward)
+        headers = list(head.headers.forward)
         headers.append((b"x-request-id", trail.request_id.encode("ascii")))
         if body is None and stream is None:
             body = call.body_bytes()
@@ -57,8 +57,8 @@ class Forwarder:
             headers.append(JSON_TYPE)
         elif call.content_type:
             headers.append((b"content-type", call.content_type.encode("latin-1")))
-        elif route.body == "stream" and head.content_type:
-            headers.append((b"content-type", head.content_type.encode("latin-1")))
+        elif route.body == "stream" and head.headers.content_type:
+            headers.append((b"content-type", head.headers.content_type.encode("latin-1")))
         headers.extend(call.headers)
         trail.upstream_calls += 1
         try:
@@ -68,8 +68,8 @@ class Forwarder:
                 headers,
                 body,
                 repeatable=route.repeatable,
-                stream=stream if head.has_body else None,
-                stream_length=head.content_length,
+                stream=stream if head.headers.has_body else None,
+                stream_length=head.headers.content_length,
             )
         except UpstreamFailure as failure:
             raise error_for(failure, route.repeatable) from failure

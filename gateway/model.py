@@ -26,6 +26,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import NamedTuple
 
 EVERYONE = "everyone"
 
@@ -41,15 +42,17 @@ class Kind(StrEnum):
     MODEL = "model"
 
 
-@dataclass(frozen=True, slots=True)
-class Resource:
-    """One protected resource: an experiment by its id, a registered model by its name."""
+class Resource(NamedTuple):
+    """One protected resource: an experiment by its id, a registered model by its name.
+
+    A named tuple, because every decision looks several of them up.
+    """
 
     kind: Kind
     id: str
 
     def __str__(self) -> str:
-        return f"{self.kind.value}:{self.id}"
+        return f"{self.kind}:{self.id}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +94,7 @@ class Acl:
     def roles_of(self, principal: Principal) -> tuple[str, ...]:
         """The roles that the principal holds here, by name, through groups or as everyone."""
         grants = self.grants
-        return tuple(grants[key] for key in principal.keys if key in grants)
+        return tuple([grants[key] for key in principal.keys if key in grants])
 
 
 class Reason(StrEnum):

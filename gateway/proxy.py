@@ -34,6 +34,7 @@ from gateway.trimmed import TrimmedAnswers
 from gateway.web.head import Head
 
 ANONYMOUS = Principal("anonymous", method="none")
+_OWN_LANGUAGE = ("graphql", "otlp")
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,29 +72,35 @@ class Proxy:
         else:
             principal = await self.principal(head)
             trail.principal = principal
-            parts.rate.take(principal.name)
-        raw_body = await self._json_body(request, head, route)
+            if parts.rate.limits:
+                parts.rate.take(principal.name)
+        raw_body = await self._json_body(request, head) if route.takes_json else None
         call = parts.describer.describe(match, raw_query, raw_body)
-        opaque = await self._special_body(request, head, call, principal)
-        decision = await self._decide(call, principal)
+        opaque = None
+        if route.body in _OWN_LANGUAGE:
+            opaque = await self._special_body(request, head, call, principal)
+        decision = parts.authorizer.known_decision(call, principal)
+        if decision is None:
+            decision = await self._decide(call, principal)
         trail.decision = decision
         if not decision.allowed:
             raise refusal(call, principal, decision)
-        stamp(
-            call,
-            principal,
-            user=parts.settings.stamp_user,
-            presigned_seconds=parts.settings.artifacts.presigned_seconds,
-        )
-        if settles(route):
+        if call.body is not None:
+            stamp(
+                call,
+                principal,
+                user=parts.settings.stamp_user,
+                presigned_seconds=parts.settings.artifacts.presigned_seconds,
+            )
+        if route.answers and settles(route):
             # A client that goes away must not leave a resource without its owner.
             received = await asyncio.shield(self._settled(call, principal, head, trail))
             return parts.forwarder.whole_answer(received, trail.request_id)
-        if call.narrow or any(named.narrow for named in route.refs):
+        if route.narrows:
             empty = await parts.trimmed.narrow(call, principal)
             if empty is not None:
                 return empty
-        if parts.trimmed.concerns(call, principal):
+        if (route.trims or call.graphql) and parts.trimmed.concerns(call, principal):
             return await parts.trimmed.answer(call, principal, head, trail)
         stream = self._upload(request, head) if route.body == "stream" else None
         answer = await parts.forwarder.send(call, head, trail, body=opaque, stream=stream)
@@ -106,11 +113,11 @@ class Proxy:
     async def principal(self, head: Head) -> Principal:
         """Who calls; raises Unauthenticated or Unavailable."""
         identify = self._parts.identify
-        if len(head.authorizations) == 1 and head.cookie is None:
+        if len(head.authorizations) == 1 and head.headers.cookie is None:
             known = identify.cached(head.authorizations[0])
             if known is not None:
                 return known
-        return await identify.principal(head.authorizations, head.cookie)
+        return await identify.principal(head.authorizations, head.headers.cookie)
 
     async def _decide(self, call: Call, principal: Principal) -> Decision:
         if call.route.scope == "public":
@@ -127,14 +134,12 @@ class Proxy:
         await parts.settler.after(call, principal, received.status, received.body)
         return received
 
-    async def _json_body(self, request: web.BaseRequest, head: Head, route: Route) -> bytes | None:
-        """The body of a call that takes JSON; None for calls whose body is something else."""
-        if route.body not in ("json", "free", "graphql"):
-            return None
-        if head.content_encoding not in ("", "identity"):
+    async def _json_body(self, request: web.BaseRequest, head: Head) -> bytes:
+        """The body of a call that takes JSON."""
+        if head.headers.content_encoding not in ("", "identity"):
             raise BadRequest("Send JSON without Content-Encoding; MLflow does not decode it.")
-        kind = head.content_type.partition(";")[0].strip().lower()
-        if head.has_body and kind not in ("application/json", ""):
+        kind = head.headers.content_type.partition(";")[0].strip().lower()
+        if head.headers.has_body and kind not in ("application/json", ""):
             raise BadRequest("Send the body as JSON, with Content-Type: application/json.")
         return await self._read(request, head, self._limits.json_body)
 
@@ -149,19 +154,19 @@ class Proxy:
             call.graphql = asked
             call.body = dict(asked.body)
         elif route.body == "otlp":
-            call.refs = (*call.refs, *header_refs(route, head.mlflow))
+            call.refs = (*call.refs, *header_refs(route, head.headers.mlflow))
             raw = await self._read(request, head, self._limits.otlp_body)
             spans = read_otlp(
                 raw,
-                head.content_type,
-                head.content_encoding,
+                head.headers.content_type,
+                head.headers.content_encoding,
                 max_decoded=self._limits.otlp_body,
             )
             call.refs += tuple(Ref(RefKind.NEW_TRACE, one, route.call) for one in spans.trace_ids)
             call.content_type = spans.content_type
             call.headers = tuple(
                 (name.encode(), values[0].encode("latin-1"))
-                for name, values in head.mlflow.items()
+                for name, values in head.headers.mlflow.items()
                 if name in _header_names(route)
             )
             return spans.body
@@ -169,9 +174,9 @@ class Proxy:
 
     async def _read(self, request: web.BaseRequest, head: Head, limit: int) -> bytes:
         """The whole body, bounded. Raises TooLarge."""
-        if not head.has_body:
+        if not head.headers.has_body:
             return b""
-        if head.content_length is not None and head.content_length > limit:
+        if head.headers.content_length is not None and head.headers.content_length > limit:
             raise TooLarge(f"The body is larger than {limit} bytes; send it in smaller parts.")
         await _continue(request, head)
         chunks: list[bytes] = []
@@ -203,5 +208,9 @@ def _header_names(route: Route) -> frozenset[str]:
 
 async def _continue(request: web.BaseRequest, head: Head) -> None:
     """Only now, after the decision, ask for the body (RFC 9110 §10.1.1)."""
-    if head.expects_continue and request.version >= (1, 1) and request.transport is not None:
+    if (
+        head.headers.expects_continue
+        and request.version >= (1, 1)
+        and request.transport is not None
+    ):
         request.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")

@@ -19,6 +19,8 @@ class RateLimit:
 
     def __init__(self, limits: Limits, clock: Clock) -> None:
         self._rate = limits.requests_per_second
+        self.limits = self._rate > 0
+        """Whether there is any limit."""
         self._burst = float(max(limits.burst, 1))
         self._clock = clock
         self._buckets: dict[str, tuple[float, float]] = {}

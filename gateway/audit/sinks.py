@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import sys
 from collections.abc import Callable
@@ -25,27 +26,44 @@ class Sink(Protocol):
 
 
 class StreamSink:
-    """JSON lines to an open binary stream, flushed per line."""
+    """JSON lines to an open binary stream.
+
+    The lines of one turn of the event loop are written together; a line is on its way before
+    the loop waits for anything.
+    """
 
     def __init__(self, stream: IO[bytes], lost: Callable[[], None], *, owned: bool = False) -> None:
         self._stream = stream
         self._lost = lost
         self._owned = owned
         self._complained = False
+        self._lines: list[bytes] = []
 
     def write(self, event: dict[str, Any]) -> None:
-        """Write one line; a full disk is counted (``mlgate_audit_lost_total``) and logged once."""
+        """Write one line, at the latest when the event loop has done this turn's work."""
+        if not self._lines:
+            asyncio.get_running_loop().call_soon(self._flush)
+        self._lines.append(orjson.dumps(event))
+
+    def _flush(self) -> None:
+        """A full disk is counted (``mlgate_audit_lost_total``) and logged once."""
+        lines, self._lines = self._lines, []
+        if not lines:
+            return
+        lines.append(b"")
         try:
-            self._stream.write(orjson.dumps(event) + b"\n")
+            self._stream.write(b"\n".join(lines))
             self._stream.flush()
         except (OSError, ValueError) as error:
-            self._lost()
+            for _ in lines[1:]:
+                self._lost()
             if not self._complained:
                 self._complained = True
                 log.error("audit lines are being lost: %s", error)
 
     def close(self) -> None:
-        """Close the stream when it is ours."""
+        """Write what is left; close the stream when it is ours."""
+        self._flush()
         if self._owned:
             self._stream.close()
 
@@ -70,4 +88,4 @@ def open_sink(to: str, lost: Callable[[], None]) -> Sink:
         return NoSink()
     if to in ("stdout", "stderr"):
         return StreamSink(getattr(sys, to).buffer, lost)
-    return StreamSink(open(to, "ab", buffering=0), lost, owned=True)  # noqa: SIM115
+    return StreamSink(open(to, "ab", buffering=0), lost, owned=True)

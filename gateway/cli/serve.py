@@ -11,6 +11,7 @@ import signal
 import socket
 import sys
 import tempfile
+from pathlib import Path
 
 from gateway.acl.store import StoreUnavailable
 from gateway.app import Gateway, listen, open_gateway
@@ -47,8 +48,10 @@ def _cannot_listen(settings: Settings, error: OSError) -> str:
     )
 
 
-def run_worker(settings: Settings, listeners: list[socket.socket]) -> int:
-    """One worker process on bound sockets."""
+def run_worker(
+    settings: Settings, listeners: list[socket.socket], metrics: Path | None = None
+) -> int:
+    """One worker process on bound sockets; ``metrics`` is the folder it shares with others."""
     logging.basicConfig(
         stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s"
     )
@@ -57,18 +60,18 @@ def run_worker(settings: Settings, listeners: list[socket.socket]) -> int:
 
         uvloop.install()
     try:
-        return asyncio.run(_serve(settings, listeners))
+        return asyncio.run(_serve(settings, listeners, metrics))
     except (StoreUnavailable, RolesError, OSError, ValueError) as error:
         print(f"mlgate: {error}", file=sys.stderr)
         return 1
 
 
-async def _serve(settings: Settings, listeners: list[socket.socket]) -> int:
+async def _serve(settings: Settings, listeners: list[socket.socket], metrics: Path | None) -> int:
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
     for name in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(name, stopping.set)
-    gateway = await open_gateway(settings)
+    gateway = await open_gateway(settings, metrics_folder=metrics)
     try:
         await gateway.start(listeners)
         _say_where(gateway)
@@ -93,14 +96,14 @@ def _say_where(gateway: Gateway) -> None:
 def _run_workers(settings: Settings, listeners: list[socket.socket]) -> int:
     """A parent that keeps ``workers`` children alive; they share the listening socket."""
     with tempfile.TemporaryDirectory(prefix="mlgate-metrics-") as metrics:
-        os.environ["PROMETHEUS_MULTIPROC_DIR"] = metrics
-        return _Parent(settings, listeners).run()
+        return _Parent(settings, listeners, Path(metrics)).run()
 
 
 class _Parent:
     """Forks workers, replaces those that die, ends them all on SIGTERM or SIGINT."""
 
-    def __init__(self, settings: Settings, listeners: list[socket.socket]) -> None:
+    def __init__(self, settings: Settings, listeners: list[socket.socket], metrics: Path) -> None:
+        self._metrics = metrics
         self._settings = settings
         self._listeners = listeners
         self._children: set[int] = set()
@@ -137,7 +140,7 @@ class _Parent:
                 signal.signal(name, signal.SIG_DFL)
             code = 1
             try:
-                code = run_worker(self._settings, self._listeners)
+                code = run_worker(self._settings, self._listeners, self._metrics)
             finally:
                 os._exit(code)
         self._children.add(child)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from gateway.errors import BadRequest, UnknownEndpoint
 from gateway.model import RESERVED_TAG_PREFIX
@@ -23,6 +23,7 @@ from gateway.routes.target import (
     check_artifact_segments,
     encode_path,
     encode_query,
+    is_plain_query,
     parse_query,
     split_target,
 )
@@ -39,10 +40,11 @@ _SYNTAX: Mapping[RefKind, re.Pattern[str]] = {
     RefKind.ARTIFACT_PATH: _NAME,
 }
 
+_NAMES = frozenset(_SYNTAX) - {RefKind.EXPERIMENT}
+
 Reader = Callable[[Mapping[str, Any]], list[Any]]
 
 
-@dataclass(slots=True)
 class Call:
     """One request, read once. ``path`` is canonical and encoded; ``query`` is decoded.
 
@@ -51,31 +53,73 @@ class Call:
     which the forbidden ones are taken out of the request instead.
     """
 
-    route: Route
-    path: str
-    params: Mapping[str, str]
-    query: dict[str, Any]
-    body: dict[str, Any] | None = None
-    refs: tuple[Ref, ...] = ()
-    narrow: tuple[Ref, ...] = ()
-    admin_fields: tuple[str, ...] = ()
-    """Fields present in this request that only an admin may fill."""
-    reserved_tags: tuple[str, ...] = ()
-    """Tag keys in this request that only the gateway (or an admin) may write."""
-    graphql: GraphQLCall | None = None
-    """What a GraphQL document asks for, when the call is one."""
-    content_type: str = ""
-    """The Content-Type to forward, where a reader of the body decided on it."""
-    headers: tuple[tuple[bytes, bytes], ...] = ()
-    """Headers that carry identifiers, written from what was read."""
+    __slots__ = (
+        "_query", "_sent_query", "admin_fields", "body", "content_type", "graphql", "headers",
+        "narrow", "params", "path", "refs", "reserved_tags", "route",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        route: Route,
+        path: str,
+        params: Mapping[str, str],
+        query: Mapping[str, Any],
+        body: dict[str, Any] | None = None,
+        *,
+        sent_query: str | None = None,
+    ) -> None:
+        """``sent_query``: the raw query when it can be forwarded as it came."""
+        self.route = route
+        self.path = path
+        self.params = params
+        self.body = body
+        self._query = query
+        self._sent_query = sent_query
+        self.refs: tuple[Ref, ...] = ()
+        self.narrow: tuple[Ref, ...] = ()
+        self.admin_fields: tuple[str, ...] = ()
+        """Fields present in this request that only an admin may fill."""
+        self.reserved_tags: tuple[str, ...] = ()
+        """Tag keys in this request that only the gateway (or an admin) may write."""
+        self.graphql: GraphQLCall | None = None
+        """What a GraphQL document asks for, when the call is one."""
+        self.content_type = ""
+        """The Content-Type to forward, where a reader of the body decided on it."""
+        self.headers: tuple[tuple[bytes, bytes], ...] = ()
+        """Headers that carry identifiers, written from what was read."""
+
+    @property
+    def query(self) -> Mapping[str, Any]:
+        """The decoded query fields; assign a new mapping to change what is forwarded."""
+        return self._query
+
+    @query.setter
+    def query(self, fields: Mapping[str, Any]) -> None:
+        self._query = fields
+        self._sent_query = None
 
     def target(self) -> str:
         """The request target to forward."""
-        return f"{self.path}?{encode_query(self.query)}" if self.query else self.path
+        query = self._sent_query
+        if query is None:
+            query = encode_query(self._query)
+        return f"{self.path}?{query}" if query else self.path
 
     def body_bytes(self) -> bytes | None:
         """The JSON body to forward, written from the checked value."""
         return None if self.body is None else dump(self.body)
+
+
+class _Locator(NamedTuple):
+    """One ``Named`` of a row, ready to run."""
+
+    part: str
+    read: Reader
+    named: Named
+    call: str
+    """The call that the resource must allow."""
+    plain_id: re.Pattern[str] | None
+    """The syntax, when the value itself is the id and needs no further check."""
 
 
 @dataclass(slots=True)
@@ -88,7 +132,7 @@ class _Compiled:
     body_check: Check | None
     query_aliases: tuple[tuple[str, str], ...]
     body_aliases: tuple[tuple[str, str], ...]
-    readers: tuple[tuple[Named, Reader], ...]
+    readers: tuple[_Locator, ...]
     tag_readers: tuple[tuple[str, Reader], ...]
     guarded: bool
 
@@ -130,21 +174,26 @@ class Describer:
         compiled = self._compiled.get(id(route))
         if compiled is None:
             compiled = self._compiled[id(route)] = self._compile(route)
-        query = self._query(compiled, raw_query) if raw_query else {}
+        query: dict[str, Any] = {}
+        sent: str | None = ""
+        if raw_query:
+            query, sent = self._query(compiled, raw_query)
         body = None
         if raw_body is not None:
             body = self._body(compiled, route, raw_body, match.params)
-        call = Call(route, match.path, match.params, query, body)
+        call = Call(route, match.path, match.params, query, body, sent_query=sent)
         self._collect(compiled, call)
         if compiled.guarded:
             self._guard(compiled, call)
         return call
 
-    def _query(self, compiled: _Compiled, raw: str) -> dict[str, Any]:
+    def _query(self, compiled: _Compiled, raw: str) -> tuple[dict[str, Any], str | None]:
+        """The decoded fields, and ``raw`` itself when it can be forwarded as it is."""
         if not raw.isascii() or not raw.isprintable() or "#" in raw:
             raise BadRequest("The query has characters that must be percent-encoded.")
         clean: dict[str, Any] = {}
-        for name, values in parse_query(raw).items():
+        fields = parse_query(raw)
+        for name, values in fields.items():
             repeats = compiled.query_fields.get(name)
             if repeats is None:
                 continue
@@ -154,10 +203,15 @@ class Describer:
                 clean[name] = values[0]
             else:
                 raise BadRequest(f"The query field '{name}' is given twice; give it once.")
-            _check_query_type(compiled.query_checks[name], name, values)
+            kind = compiled.query_checks[name]
+            if kind != "string":
+                _check_query_type(kind, name, values)
+        as_sent = len(clean) == len(fields) and is_plain_query(raw)
         for alias, name in compiled.query_aliases:
-            _fold_alias(clean, alias, name)
-        return clean
+            if alias in clean:
+                as_sent = False
+                _fold_alias(clean, alias, name)
+        return clean, raw if as_sent else None
 
     def _body(
         self, compiled: _Compiled, route: Route, raw: bytes, params: Mapping[str, str]
@@ -177,23 +231,31 @@ class Describer:
         route = call.route
         refs: list[Ref] = []
         narrow: list[Ref] = []
-        sources = {"query": call.query, "body": call.body or {}, "path": call.params}
-        for named, read in compiled.readers:
-            found = read(sources[named.where.part])
-            if named.required and not found and not named.narrow:
-                raise BadRequest(
-                    f"{route.call} needs '{named.where.names[0].removesuffix('[]')}'; "
-                    "it is missing or empty."
-                )
+        for part, read, named, needs, plain_id in compiled.readers:
+            fields = call.query if part == "query" else call.params
+            if part == "body":
+                fields = call.body or {}
+            found = read(fields)
+            if not found:
+                if named.required and not named.narrow:
+                    raise BadRequest(
+                        f"{route.call} needs '{named.where.names[0].removesuffix('[]')}'; "
+                        "it is missing or empty."
+                    )
+                continue
             into = narrow if named.narrow else refs
             for value in found:
-                into.append(_ref(named, value, named.needs or route.call))
+                if plain_id is not None and type(value) is str and plain_id.fullmatch(value):
+                    into.append(Ref(named.kind, value, needs))
+                else:
+                    into.append(_ref(named, value, needs))
         if route.requires_any and not any(
             call.query.get(f) or (call.body or {}).get(f) for f in route.requires_any
         ):
             raise BadRequest(f"{route.call} needs one of: {', '.join(route.requires_any)}.")
         call.refs = tuple(refs)
-        call.narrow = tuple(narrow)
+        if narrow:
+            call.narrow = tuple(narrow)
 
     def _guard(self, compiled: _Compiled, call: Call) -> None:
         body = call.body or {}
@@ -207,6 +269,10 @@ class Describer:
                 if folded.startswith(RESERVED_TAG_PREFIX) or key in call.route.forbidden_tags:
                     bad.append(key)
         call.reserved_tags = tuple(bad)
+        for name in call.route.file_names:
+            _check_file_name(name, body.get(name))
+        for name in call.route.inner_paths:
+            _check_inner_path(name, call.query.get(name, body.get(name)))
 
     def _compile(self, route: Route) -> _Compiled:
         fields: Mapping[str, str] = route.fields or {}
@@ -233,7 +299,13 @@ class Describer:
             query_aliases=_aliases(route, "query"),
             body_aliases=_aliases(route, "body"),
             readers=tuple(
-                (named, _reader(named.where.names[0]))
+                _Locator(
+                    named.where.part,
+                    _reader(named.where.names[0]),
+                    named,
+                    named.needs or route.call,
+                    None if named.kind in _NAMES else _SYNTAX.get(named.kind, _ID),
+                )
                 for named in route.refs
                 if named.where.part != "header"
             ),
@@ -241,7 +313,9 @@ class Describer:
                 ("path" if "{" + name + "}" in route.path else "body", _reader(name))
                 for name in route.tag_keys
             ),
-            guarded=bool(route.tag_keys or route.admin_fields),
+            guarded=bool(
+                route.tag_keys or route.admin_fields or route.file_names or route.inner_paths
+            ),
         )
 
 
@@ -295,7 +369,22 @@ def _fold_alias(fields: dict[str, Any], alias: str, name: str) -> None:
     fields[name] = value
 
 
-_UNSIGNED = re.compile(r"[0-9]{1,19}", re.ASCII)
+def _check_file_name(name: str, value: Any) -> None:
+    """MLflow joins it to an artifact path, so it must be one plain part of a path."""
+    if value is not None:
+        check_artifact_segments([value] if isinstance(value, str) else [""])
+
+
+def _check_inner_path(name: str, value: Any) -> None:
+    """A path below an artifact root. MLflow decodes it several times (``validate_path_is_safe``),
+    so no part of it may mean another one after that. Empty and absent name the root."""
+    if value in (None, ""):
+        return
+    if not isinstance(value, str) or value.startswith("/"):
+        raise BadRequest(f"'{name}' must be a path relative to the artifact root.")
+    check_artifact_segments(value.removesuffix("/").split("/"))
+
+
 _SIGNED = re.compile(r"-?[0-9]{1,19}", re.ASCII)
 
 
@@ -378,17 +467,19 @@ def artifact_path_of(call: Call, name: str) -> str:
 
 
 def narrow_body(call: Call, field_name: str, keep: frozenset[str]) -> None:
-    """Take the identifiers not in ``keep`` out of the list at ``field_name`` of the body.
+    """Take the identifiers not in ``keep`` out of the list at ``field_name`` of the request.
 
     For a list of objects (``locations[].mlflow_experiment.experiment_id``) whole elements go.
     """
     first, _, rest = field_name.partition("[]")
-    fields: dict[str, Any] = call.body if call.body is not None else call.query
-    if first not in fields:
-        fields = call.query
-    values = fields.get(first, [])
+    if call.body is not None and first in call.body:
+        call.body[first] = _narrowed(call.body[first], rest, keep)
+    elif first in call.query:
+        call.query = {**call.query, first: _narrowed(call.query[first], rest, keep)}
+
+
+def _narrowed(values: list[Any], rest: str, keep: frozenset[str]) -> list[Any]:
     if not rest:
-        fields[first] = [v for v in values if v in keep]
-        return
+        return [v for v in values if v in keep]
     read = _reader(rest.removeprefix("."))
-    fields[first] = [v for v in values if (ids := read(v)) and keep.issuperset(ids)]
+    return [v for v in values if (ids := read(v)) and keep.issuperset(ids)]

@@ -8,9 +8,9 @@ this module knows no single endpoint and does no I/O.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from gateway.model import Kind
 
@@ -184,10 +184,29 @@ class Route:
     note: str = ""
     """One sentence for the reader of the catalogue; for ``refused`` rows the reason shown."""
 
-    @property
-    def kinds(self) -> frozenset[Kind]:
-        """The kinds of resource on which a role decides about this row's own call."""
-        return frozenset(kind_of(r.kind) for r in self.refs if r.needs is None)
+    kinds: frozenset[Kind] = field(init=False, repr=False, compare=False)
+    """The kinds of resource on which a role decides about this row's own call."""
+    narrows: bool = field(init=False, repr=False, compare=False)
+    """Whether forbidden identifiers are taken out of the request."""
+    takes_json: bool = field(init=False, repr=False, compare=False)
+    """Whether the body is JSON of any kind."""
+    new_traces: bool = field(init=False, repr=False, compare=False)
+    """Whether the call may create traces, which must not move one that exists."""
+    trims: Trims | None = field(init=False, repr=False, compare=False)
+    """How the answer is trimmed, if it is."""
+
+    def __post_init__(self) -> None:
+        # Worked out once: the hot path only reads these.
+        derived = {
+            "kinds": frozenset(kind_of(r.kind) for r in self.refs if r.needs is None),
+            "narrows": any(r.narrow for r in self.refs),
+            "takes_json": self.body in ("json", "free", "graphql"),
+            "new_traces": self.body == "otlp"
+            or any(r.kind is RefKind.NEW_TRACE for r in self.refs),
+            "trims": next((a for a in self.answers if isinstance(a, Trims)), None),
+        }
+        for name, value in derived.items():
+            object.__setattr__(self, name, value)
 
     def twin(self, method: str) -> Route:
         """The same row for another method (MLflow serves some searches by GET and POST)."""
@@ -199,8 +218,7 @@ def kind_of(ref: RefKind) -> Kind:
     return Kind.MODEL if ref in (RefKind.MODEL, RefKind.MODEL_URI) else Kind.EXPERIMENT
 
 
-@dataclass(frozen=True, slots=True)
-class Ref:
+class Ref(NamedTuple):
     """One identifier found in a request, and the call that its resources must allow."""
 
     kind: RefKind

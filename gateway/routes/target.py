@@ -60,6 +60,11 @@ def _segment(text: str, is_last: bool) -> str:
     return decoded
 
 
+def is_plain_query(raw: str) -> bool:
+    """Whether a query means the same however often it is decoded, with one ``=`` in each field."""
+    return _SIMPLE_QUERY.fullmatch(raw) is not None and raw.count("=") == raw.count("&") + 1
+
+
 def decode_once(text: str) -> str:
     """Percent-decode once, strictly (RFC 3986 §2.1); raises BadRequest."""
     if _BAD_ESCAPE.search(text):

@@ -8,7 +8,7 @@ is no list of bad names to keep complete.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from gateway.errors import BadRequest
@@ -22,76 +22,115 @@ FORWARDED = frozenset(
         b"user-agent",
     }
 )  # fmt: skip
-"""Request headers that MLflow may see. ``accept-encoding`` goes only where nobody reads the
-answer; ``content-type`` is checked first; OTLP's own headers are written from the parsed refs."""
+"""Request headers that MLflow may see as they are. ``content-type`` is checked first; OTLP's own
+headers are written from what was read of them."""
 
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9][A-Za-z0-9._-]{7,63}")
 _ONCE = frozenset({b"content-type", b"content-encoding", b"content-length", b"host", b"range"})
 _WORKSPACE = b"x-mlflow-workspace"
+_AUTHORIZATION = frozenset({b"Authorization", b"authorization"})
+_REMEMBERED = 1024
+_REMEMBERED_BYTES = 2048
 
 
 @dataclass(slots=True)
-class Head:
-    """What the stages need of a request's head; header values are Latin-1 text."""
+class Headers:
+    """What the stages need of a request's headers, credentials apart; text is Latin-1."""
 
-    method: str
-    target: str
     forward: list[tuple[bytes, bytes]] = field(default_factory=list)
     authorizations: list[str] = field(default_factory=list)
+    """Those under an unusual spelling of the name."""
     cookie: str | None = None
     content_type: str = ""
     content_encoding: str = ""
     content_length: int | None = None
     chunked: bool = False
-    accept_encoding: bytes = b""
+    has_body: bool = False
     request_id: str | None = None
     forwarded_for: str = ""
     expects_continue: bool = False
-    origin: str = ""
     mlflow: dict[str, list[str]] = field(default_factory=dict)
     """``x-mlflow-*`` headers, lower case, all values: OTLP names its experiment there."""
-
-    @property
-    def has_body(self) -> bool:
-        """Whether a body follows."""
-        return self.chunked or bool(self.content_length)
+    size: int = 0
 
 
-def read_head(method: str, target: str, raw: RawHeaders, limit: int) -> Head:
-    """Read and check the head of a request.
+class Head:
+    """Method, target, headers and credentials of one request."""
 
-    Raises BadRequest for what two servers could frame or read differently (RFC 9112 §6.3,
-    §11.2): both framing headers, a doubled Host or Content-Type, a transfer coding other than
-    chunked, a workspace header.
-    """
-    head = Head(method, target)
-    forward = head.forward
+    __slots__ = ("authorizations", "headers", "method", "target")
+
+    def __init__(
+        self, method: str, target: str, headers: Headers, authorizations: Sequence[str]
+    ) -> None:
+        self.method = method
+        self.target = target
+        self.headers = headers
+        self.authorizations = authorizations
+
+
+class HeadReader:
+    """Reads heads. What it found in a set of headers (without credentials) is remembered,
+    bounded, because a client sends the same ones with every request."""
+
+    def __init__(self, limit: int) -> None:
+        """``limit``: bytes of target and headers together."""
+        self._limit = limit
+        self._known: dict[tuple[tuple[bytes, bytes], ...], Headers] = {}
+
+    def read(self, method: str, target: str, raw: RawHeaders) -> Head:
+        """Read and check the head of a request.
+
+        Raises BadRequest for what two servers could frame or read differently (RFC 9112 §6.3,
+        §11.2): both framing headers, a doubled Host or Content-Type, a transfer coding other
+        than chunked, a workspace header.
+        """
+        rest = tuple([pair for pair in raw if pair[0] not in _AUTHORIZATION])
+        authorizations: Sequence[str] = ()
+        if len(rest) != len(raw):
+            authorizations = [v.decode("latin-1") for n, v in raw if n in _AUTHORIZATION]
+        headers = self._known.get(rest)
+        if headers is None:
+            headers = _read(rest)
+            self._remember(rest, headers)
+        if headers.authorizations:
+            authorizations = [*authorizations, *headers.authorizations]
+        size = headers.size + len(target) + sum(map(len, authorizations))
+        if size > self._limit:
+            raise BadRequest("The headers of this request are too large.")
+        return Head(method, target, headers, authorizations)
+
+    def _remember(self, key: tuple[tuple[bytes, bytes], ...], headers: Headers) -> None:
+        secret = headers.authorizations or headers.cookie is not None
+        if secret or headers.request_id is not None or headers.size > _REMEMBERED_BYTES:
+            return
+        if len(self._known) >= _REMEMBERED:
+            del self._known[next(iter(self._known))]
+        self._known[key] = headers
+
+
+def _read(raw: RawHeaders) -> Headers:
+    headers = Headers()
     seen: set[bytes] = set()
-    size = len(target)
     for name, value in raw:
-        size += len(name) + len(value)
+        headers.size += len(name) + len(value)
         lower = name.lower()
         if lower in FORWARDED:
-            forward.append((lower, value))
-        elif lower == b"authorization":
-            head.authorizations.append(value.decode("latin-1"))
-            continue
+            headers.forward.append((lower, value))
         else:
-            _other(head, lower, value)
+            _other(headers, lower, value)
         if lower in _ONCE:
             if lower in seen:
                 raise BadRequest(f"The header {lower.decode()} is given twice; send it once.")
             seen.add(lower)
-    if size > limit:
-        raise BadRequest("The headers of this request are too large.")
     if b"host" not in seen:
         raise BadRequest("The request has no Host header.")
-    if head.chunked and head.content_length is not None:
+    if headers.chunked and headers.content_length is not None:
         raise BadRequest("Send either Content-Length or Transfer-Encoding, not both.")
-    return head
+    headers.has_body = headers.chunked or bool(headers.content_length)
+    return headers
 
 
-def _other(head: Head, name: bytes, value: bytes) -> None:
+def _other(headers: Headers, name: bytes, value: bytes) -> None:
     plain = name.replace(b"_", b"-")
     if plain == _WORKSPACE:
         if value.strip():
@@ -101,40 +140,48 @@ def _other(head: Head, name: bytes, value: bytes) -> None:
             )
     elif plain in (b"transfer-encoding", b"content-length") and name != plain:
         raise BadRequest("A header that frames the body is misspelt with an underscore.")
-    elif name == b"cookie":
+    elif name in _KEPT:
         text = value.decode("latin-1")
-        head.cookie = text if head.cookie is None else f"{head.cookie}; {text}"
-    elif name == b"content-type":
-        head.content_type = value.decode("latin-1").strip()
-    elif name == b"content-encoding":
-        head.content_encoding = value.decode("latin-1").strip().lower()
-    elif name == b"content-length":
-        if not value.isdigit() or len(value) > 18:
-            raise BadRequest("Content-Length must be a decimal number.")
-        head.content_length = int(value)
-    elif name == b"transfer-encoding":
-        if value.strip().lower() != b"chunked" or head.chunked:
-            raise BadRequest("The only transfer coding that this gateway takes is 'chunked'.")
-        head.chunked = True
-    elif name == b"accept-encoding":
-        head.accept_encoding = value
-    elif name == b"expect":
-        if value.strip().lower() != b"100-continue":
-            raise BadRequest("The only expectation that this gateway meets is '100-continue'.")
-        head.expects_continue = True
+        attribute = _KEPT[name]
+        if name == b"cookie" and headers.cookie is not None:
+            text = f"{headers.cookie}; {text}"
+        setattr(headers, attribute, text.strip())
+    elif name == b"authorization":
+        headers.authorizations.append(value.decode("latin-1"))
+    elif name in (b"content-length", b"transfer-encoding", b"expect"):
+        _framing(headers, name, value)
     elif name == b"x-request-id":
         if _REQUEST_ID.fullmatch(value):
-            head.request_id = value.decode("ascii")
-    elif name == b"x-forwarded-for":
-        head.forwarded_for = value.decode("latin-1")
-    elif name == b"origin":
-        head.origin = value.decode("latin-1")
+            headers.request_id = value.decode("ascii")
     elif name.startswith(b"x-mlflow-"):
-        head.mlflow.setdefault(name.decode("latin-1"), []).append(value.decode("latin-1"))
+        headers.mlflow.setdefault(name.decode("latin-1"), []).append(value.decode("latin-1"))
+
+
+_KEPT: Mapping[bytes, str] = {
+    b"cookie": "cookie",
+    b"content-type": "content_type",
+    b"content-encoding": "content_encoding",
+    b"x-forwarded-for": "forwarded_for",
+}
+
+
+def _framing(headers: Headers, name: bytes, value: bytes) -> None:
+    if name == b"content-length":
+        if not value.isdigit() or len(value) > 18:
+            raise BadRequest("Content-Length must be a decimal number.")
+        headers.content_length = int(value)
+    elif name == b"transfer-encoding":
+        if value.strip().lower() != b"chunked" or headers.chunked:
+            raise BadRequest("The only transfer coding that this gateway takes is 'chunked'.")
+        headers.chunked = True
+    else:
+        if value.strip().lower() != b"100-continue":
+            raise BadRequest("The only expectation that this gateway meets is '100-continue'.")
+        headers.expects_continue = True
 
 
 def wants_html(head: Head) -> bool:
     """Whether a person's browser navigates here (and should see a page, not JSON)."""
     if head.method != "GET":
         return False
-    return any(name == b"accept" and b"text/html" in value for name, value in head.forward)
+    return any(name == b"accept" and b"text/html" in value for name, value in head.headers.forward)

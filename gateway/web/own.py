@@ -107,7 +107,7 @@ def _fit(template: list[str], segments: list[str]) -> dict[str, str] | None:
 
 
 async def _read(request: web.BaseRequest, head: Head) -> bytes:
-    if not head.has_body or head.method == "GET":
+    if not head.headers.has_body or head.method == "GET":
         return b""
     parts = []
     size = 0

@@ -23,7 +23,7 @@ from gateway.metrics import Metrics
 from gateway.proxy import Proxy
 from gateway.settings import Settings
 from gateway.web.errors import draining, render
-from gateway.web.head import Head, read_head, wants_html
+from gateway.web.head import Head, HeadReader, wants_html
 from gateway.web.own import OwnEndpoints
 
 log = logging.getLogger(__name__)
@@ -60,24 +60,29 @@ class Service:
         self.draining = False
         self.in_flight = 0
         self._idle = asyncio.Event()
-        self._idle.set()
+        self._heads = HeadReader(settings.limits.header_bytes)
+        # Request ids: unique, not secret.
+        self._prefix = secrets.token_hex(6) + "-"
+        self._count = 0
 
     async def __call__(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer one request; what aiohttp calls."""
         clock = self._clock
-        trail = Trail("", clock.now(), clock.monotonic())
+        self._count += 1
+        trail = Trail(f"{self._prefix}{self._count:x}", clock.now(), clock.monotonic())
         self.in_flight += 1
-        self._idle.clear()
         try:
             return await self._answer(request, trail)
         finally:
             self.in_flight -= 1
-            if not self.in_flight:
+            if self.draining and not self.in_flight:
                 self._idle.set()
 
     async def drain(self) -> None:
         """Refuse new calls and wait, bounded, until those in flight are done."""
         self.draining = True
+        if not self.in_flight:
+            return
         try:
             async with asyncio.timeout(self._settings.limits.drain_seconds):
                 await self._idle.wait()
@@ -88,13 +93,9 @@ class Service:
         message = request._message
         head: Head | None = None
         try:
-            head = read_head(
-                message.method,
-                message.path,
-                message.raw_headers,
-                self._settings.limits.header_bytes,
-            )
-            trail.request_id = head.request_id or secrets.token_hex(8)
+            head = self._heads.read(message.method, message.path, message.raw_headers)
+            if head.headers.request_id is not None:
+                trail.request_id = head.headers.request_id
             trail.method, trail.path = head.method, head.target.partition("?")[0][:512]
             trail.peer = self._peer(request, head)
             if trail.path.startswith(OWN_PREFIX + "/"):
@@ -121,7 +122,6 @@ class Service:
     def _refused(
         self, request: web.BaseRequest, error: GatewayError, head: Head | None, trail: Trail
     ) -> web.StreamResponse:
-        trail.request_id = trail.request_id or secrets.token_hex(8)
         trail.status = error.status
         trail.error = error.error_code.lower()
         if error.detail:
@@ -148,8 +148,8 @@ class Service:
     def _peer(self, request: web.BaseRequest, head: Head) -> str:
         peer = request.protocol.peername
         address = str(peer[0]) if isinstance(peer, tuple) else ""
-        if head.forwarded_for and self._trusted and _within(address, self._trusted):
-            return head.forwarded_for.rpartition(",")[2].strip()[:64]
+        if head.headers.forwarded_for and self._trusted and _within(address, self._trusted):
+            return head.headers.forwarded_for.rpartition(",")[2].strip()[:64]
         return address
 
 
