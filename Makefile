@@ -22,10 +22,10 @@ check: $(STAMP)
 	$(BIN)/mypy
 
 bench: $(STAMP)
-	$(BIN)/python bench/overhead.py --markdown
+	$(BIN)/python bench/overhead.py --markdown docs/overhead.md
 
 docs: $(STAMP)
-	$(BIN)/python tests/catalogue/routes_doc.py
+	PYTHONPATH=. $(BIN)/python tests/catalogue/routes_doc.py
 
 fmt: $(STAMP)
 	$(BIN)/ruff format .

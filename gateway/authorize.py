@@ -13,10 +13,12 @@ from gateway.rbac import Need, decide, decide_server, explain, may
 from gateway.resolve import Ownership, Resolver
 from gateway.roles import READ_CALL, RoleMatrix
 from gateway.routes.describe import Call
-from gateway.routes.route import Ref
+from gateway.routes.route import Ref, RefKind
 
 Matrix = Callable[[], RoleMatrix]
 _MOST_DECISIONS = 50_000
+READ_MODEL_ARTIFACTS = "model-versions/get-artifact"
+"""What copying a version out of a model needs on that model."""
 
 
 class _Known(NamedTuple):
@@ -130,7 +132,7 @@ class Authorizer:
                 return None
             for resource in resources:
                 acl = await self._ownership.acl(resource)
-                needs.append(Need(ref.call, resource, acl))
+                needs.append(Need(_needed(ref, resource), resource, acl))
         return needs
 
     def _absent(self, call: Call, principal: Principal, matrix: RoleMatrix) -> Decision:
@@ -164,6 +166,13 @@ class Authorizer:
         """Whether the principal may read one resource, rebuilding a lost ACL."""
         acl = await self._ownership.acl(resource)
         return may(principal, Need(READ_CALL[resource.kind], resource, acl), self._matrix())
+
+
+def _needed(ref: Ref, resource: Resource) -> str:
+    """The call that a resource must allow; a source may turn out to be another model."""
+    if ref.kind is RefKind.MODEL_SOURCE and resource.kind is Kind.MODEL:
+        return READ_MODEL_ARTIFACTS
+    return ref.call
 
 
 def _refused_outright(call: Call, principal: Principal, matrix: RoleMatrix) -> Decision | None:

@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
+from functools import partial
 
 from aiohttp import web
 
@@ -35,6 +36,7 @@ from gateway.web.head import Head
 
 ANONYMOUS = Principal("anonymous", method="none")
 _OWN_LANGUAGE = ("graphql", "otlp")
+_LARGE = 256 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,12 +158,15 @@ class Proxy:
         elif route.body == "otlp":
             call.refs = (*call.refs, *header_refs(route, head.headers.mlflow))
             raw = await self._read(request, head, self._limits.otlp_body)
-            spans = read_otlp(
+            read = partial(
+                read_otlp,
                 raw,
                 head.headers.content_type,
                 head.headers.content_encoding,
                 max_decoded=self._limits.otlp_body,
             )
+            # Parsing a large export takes tens of milliseconds; others must not wait for it.
+            spans = await asyncio.to_thread(read) if len(raw) > _LARGE else read()
             call.refs += tuple(Ref(RefKind.NEW_TRACE, one, route.call) for one in spans.trace_ids)
             call.content_type = spans.content_type
             call.headers = tuple(

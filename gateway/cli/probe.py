@@ -25,7 +25,7 @@ async def difference(http: Http, static_prefix: str, version: str) -> Difference
     async def ask(probe: Probe) -> tuple[Probe, Answer]:
         async with turn:
             status, headers, _ = await http.raw(probe.method, probe.path)
-        return probe, Answer(status, headers.get("Allow"))
+        return probe, Answer(status, headers.get("Allow"), headers.get("Content-Type"))
 
     asked = (ask(probe) for probe in probes(static_prefix=static_prefix))
     answers = dict(await asyncio.gather(*asked))

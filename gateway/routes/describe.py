@@ -134,6 +134,7 @@ class _Compiled:
     body_aliases: tuple[tuple[str, str], ...]
     readers: tuple[_Locator, ...]
     tag_readers: tuple[tuple[str, Reader], ...]
+    admin_readers: tuple[tuple[str, Reader], ...]
     guarded: bool
 
 
@@ -260,7 +261,9 @@ class Describer:
     def _guard(self, compiled: _Compiled, call: Call) -> None:
         body = call.body or {}
         call.admin_fields = tuple(
-            name for name in call.route.admin_fields if body.get(name) not in (None, "", [], {})
+            name
+            for name, read in compiled.admin_readers
+            if any(value not in ("", [], {}) for value in read(body))
         )
         bad: list[str] = []
         for part, read in compiled.tag_readers:
@@ -313,6 +316,7 @@ class Describer:
                 ("path" if "{" + name + "}" in route.path else "body", _reader(name))
                 for name in route.tag_keys
             ),
+            admin_readers=tuple((name, _reader(name)) for name in route.admin_fields),
             guarded=bool(
                 route.tag_keys or route.admin_fields or route.file_names or route.inner_paths
             ),

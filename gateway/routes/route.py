@@ -102,16 +102,14 @@ class Trims:
 
     ``plan`` names a paged search plan of ``gateway.filters`` (``experiments``,
     ``registered-models``, ``model-versions``, ...) or is ``list`` for an answer without pages:
-    then rows under ``rows`` stay when every resource named by ``ids`` is readable. ``ref``: the
-    ids are of that kind and must be resolved first; None: they are experiment ids or model names
-    as ``kind`` says.
+    then rows under ``rows`` stay when every resource named by ``ids``, experiment ids or model
+    names as ``kind`` says, is readable.
     """
 
     plan: str
     rows: str = ""
     ids: str = ""
     kind: Kind = Kind.EXPERIMENT
-    ref: RefKind | None = None
 
 
 @dataclass(frozen=True, slots=True)

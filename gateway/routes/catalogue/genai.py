@@ -47,12 +47,13 @@ _JOB = ref(RefKind.PROMPT_JOB, path("job_id"))
 
 SCORERS: tuple[Route, ...] = (
     post(f"{_S}/register", "RegisterScorer", _E_BODY, does="create", plain=("name",)),
-    # With neither MLflow lists the scorers of every experiment: no resource, so admins only.
+    # With neither MLflow lists the scorers of every experiment.
     get(
         f"{_S}/list",
         "ListScorers",
         optional(_E_QUERY),
         optional(experiment(query("experiment_ids[]"))),
+        requires_any=("experiment_id", "experiment_ids"),
     ),
     get(f"{_S}/versions", "ListScorerVersions", _E_QUERY, plain=("name",)),
     get(f"{_S}/get", "GetScorer", _E_QUERY, plain=("name",)),
