@@ -1,0 +1,20 @@
+"""The corpus: a hundred and more ways around, by the place where they attack."""
+
+from __future__ import annotations
+
+from tests.attacks.attempt import Attempt
+from tests.attacks.corpus import (
+    artifacts,
+    experiments_and_runs,
+    parsing,
+    paths,
+    registry,
+)
+
+CORPUS: tuple[Attempt, ...] = (
+    *parsing.ROWS,
+    *paths.ROWS,
+    *experiments_and_runs.ROWS,
+    *artifacts.ROWS,
+    *registry.ROWS,
+)

@@ -1,0 +1,113 @@
+"""What MLflow and the ACL store hold, read behind the gateway's back.
+
+``Witness`` reads MLflow's database and artifact folder: after an attack that must do nothing,
+not a single row or file may differ. ``views`` asks MLflow's own API what it says about the
+victims, for attempts that are allowed to change what the attacker owns.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import sqlite3
+from collections.abc import Mapping
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+from tests.stack import Answer, Stack
+
+Tables = dict[str, frozenset[tuple[Any, ...]]]
+
+_ACL_QUIET = frozenset({"feed", "sqlite_sequence", "person"})
+"""Written by signing in: the feed expires, a person is seen."""
+_TOKEN_QUIET = frozenset({"last_used"})
+
+
+class Witness:
+    """Reads everything that an attack could have changed."""
+
+    def __init__(self, stack: Stack) -> None:
+        self._folder = stack.folder
+
+    def state(self) -> dict[str, Any]:
+        """All of it, by place."""
+        found: dict[str, Any] = dict(_tables(self._folder / "mlflow.db"))
+        for name, rows in _tables(self._folder / "acl.db", _TOKEN_QUIET).items():
+            if name not in _ACL_QUIET:
+                found[f"acl {name}"] = rows
+        found["files"] = self._files()
+        return found
+
+    def _files(self) -> frozenset[tuple[str, str]]:
+        """Every file below the servers' folder but their logs and databases, with its content."""
+        kept = set()
+        for path in self._folder.rglob("*"):
+            plain = path.is_file() and path.suffix not in (".log", ".yaml")
+            if plain and not path.name.startswith(("mlflow.db", "acl.db")):
+                digest = hashlib.sha256(path.read_bytes()).hexdigest()
+                kept.add((str(path.relative_to(self._folder)), digest))
+        return frozenset(kept)
+
+
+def differences(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
+    """What differs between two states, one line each."""
+    said = []
+    for place in sorted({*before, *after}):
+        old, new = before.get(place, frozenset()), after.get(place, frozenset())
+        said += [f"{place}: gone {row}" for row in old - new]
+        said += [f"{place}: new {row}" for row in new - old]
+    return said
+
+
+def _tables(database: Path, quiet: frozenset[str] = frozenset()) -> Tables:
+    found: Tables = {}
+    with closing(sqlite3.connect(f"file:{database}?mode=ro", uri=True, timeout=10)) as db:
+        names = db.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall()
+        for (name,) in names:
+            read = db.execute(f'SELECT * FROM "{name}"')
+            columns = [c[0] for c in read.description]
+            keep = [i for i, column in enumerate(columns) if column not in quiet]
+            found[name] = frozenset(tuple(row[i] for i in keep) for row in read)
+    return found
+
+
+_VIEWS = (
+    "/api/2.0/mlflow/experiments/get?experiment_id={E}",
+    "/api/2.0/mlflow/experiments/get?experiment_id={EX}",
+    "/api/2.0/mlflow/experiments/get?experiment_id={EU}",
+    "/api/2.0/mlflow/experiments/get?experiment_id={ED}",
+    "/api/2.0/mlflow/runs/get?run_id={R}",
+    "/api/2.0/mlflow/runs/get?run_id={RX}",
+    "/api/2.0/mlflow/runs/get?run_id={RU}",
+    "/api/2.0/mlflow/runs/get?run_id={RD}",
+    "/api/2.0/mlflow/artifacts/list?run_id={R}",
+    "/get-artifact?run_id={R}&path=secret.txt",
+    "/api/2.0/mlflow-artifacts/artifacts?path={E}",
+    "/api/3.0/mlflow/traces/{T}",
+    "/api/3.0/mlflow/traces/{TX}",
+    "/ajax-api/3.0/mlflow/get-trace-artifact?request_id={T}",
+    "/api/2.0/mlflow/logged-models/{L}",
+    "/api/2.0/mlflow/logged-models/{LX}",
+    "/api/2.0/mlflow/registered-models/get?name={M}",
+    "/api/2.0/mlflow/registered-models/get?name={MX}",
+    "/api/2.0/mlflow/registered-models/get?name={MU}",
+    "/api/2.0/mlflow/registered-models/get?name={P}",
+    "/api/2.0/mlflow/model-versions/get?name={M}&version=1",
+    "/model-versions/get-artifact?name={M}&version=1&path=secret.txt",
+    "/api/3.0/mlflow/datasets/{D}",
+    "/api/3.0/mlflow/datasets/{D}/records",
+    "/api/3.0/mlflow/datasets/{DBOTH}",
+    "/api/3.0/mlflow/issues/{I}",
+    "/api/3.0/mlflow/label-schemas/get?schema_id={LS}",
+    "/api/3.0/mlflow/review-queues/get?queue_id={Q}",
+    "/api/3.0/mlflow/scorers/list?experiment_id={E}",
+)
+
+
+def views(stack: Stack, world: Mapping[str, str]) -> dict[str, tuple[int, bytes]]:
+    """What MLflow itself says about every victim."""
+
+    def seen(answer: Answer) -> tuple[int, bytes]:
+        return answer.status, answer.body
+
+    return {view: seen(stack.direct("GET", view.format(**world))) for view in _VIEWS}
