@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
+import gc
 import logging
 import os
 import signal
@@ -74,12 +75,21 @@ async def _serve(settings: Settings, listeners: list[socket.socket], metrics: Pa
     gateway = await open_gateway(settings, metrics_folder=metrics)
     try:
         await gateway.start(listeners)
+        _calm_collector()
         _say_where(gateway)
         await stopping.wait()
         log.info("going down; requests in flight may finish")
     finally:
         await gateway.stop()
     return 0
+
+
+def _calm_collector() -> None:
+    """What was made at start stays for good, and requests leave no cycles to speak of: let the
+    cycle collector look at neither over and over (a tenth of the CPU under load)."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 20)
 
 
 def _say_where(gateway: Gateway) -> None:

@@ -80,7 +80,7 @@ class Upstreams:
 
         Anything else that fails is the caller's to judge: that server may have begun to work.
         """
-        failure = NotSent("there is no upstream")
+        failure: NotSent | None = None
         for index in self._order():
             try:
                 answer = await self._pools[index].request(
@@ -100,7 +100,7 @@ class Upstreams:
                 if not self._standings[index].healthy:
                     self._standings[index] = GOOD
                 return answer
-        raise failure
+        raise failure or NotSent("there is no upstream")
 
     async def check(self) -> None:
         """Ask every server for its health, all at once."""

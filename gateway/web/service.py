@@ -29,7 +29,7 @@ from gateway.web.own import OwnEndpoints
 log = logging.getLogger(__name__)
 
 Handler = Callable[[web.BaseRequest, Head, Trail], Awaitable[web.StreamResponse]]
-OWN_PREFIX = "/access"
+_OWN = "/access/"
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
@@ -97,8 +97,11 @@ class Service:
             if head.headers.request_id is not None:
                 trail.request_id = head.headers.request_id
             trail.method, trail.path = head.method, head.target.partition("?")[0][:512]
-            trail.peer = self._peer(request, head)
-            if trail.path.startswith(OWN_PREFIX + "/"):
+            peer = request.protocol.peername
+            trail.peer = str(peer[0]) if isinstance(peer, tuple) else ""
+            if self._trusted and head.headers.forwarded_for:
+                trail.peer = self._client(trail.peer, head.headers.forwarded_for)
+            if trail.path.startswith(_OWN):
                 response = await self._own.handle(request, head, trail)
             elif self.draining:
                 raise draining()
@@ -145,12 +148,11 @@ class Service:
         if self._audit_reads or trail.does != "read" or trail.status >= 400:
             self._audit.write(event_of(trail, seconds * 1000))
 
-    def _peer(self, request: web.BaseRequest, head: Head) -> str:
-        peer = request.protocol.peername
-        address = str(peer[0]) if isinstance(peer, tuple) else ""
-        if head.headers.forwarded_for and self._trusted and _within(address, self._trusted):
-            return head.headers.forwarded_for.rpartition(",")[2].strip()[:64]
-        return address
+    def _client(self, peer: str, forwarded_for: str) -> str:
+        """The address that a trusted proxy names; for the audit line only."""
+        if not _within(peer, self._trusted):
+            return peer
+        return forwarded_for.rpartition(",")[2].strip()[:64]
 
 
 def _networks(trusted: tuple[str, ...]) -> tuple[Network, ...]:
