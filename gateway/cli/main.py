@@ -77,7 +77,9 @@ def _parser() -> argparse.ArgumentParser:
         "provider with the accounts alice and bob (group data-science), carol (group research) "
         "and dave (admin). Data survives a restart; Ctrl-C stops all of it.",
     )
-    up.add_argument("--data", metavar="DIR", default=None, help="where the data is kept")
+    up.add_argument(
+        "--data", metavar="DIR", default="mlgate-data", help="where the data is kept (mlgate-data)"
+    )
     up.add_argument("--port", type=_port, default=8080, help="of the gateway (8080)")
     up.set_defaults(run=_up)
     serve = commands.add_parser(
