@@ -36,6 +36,7 @@ from gateway.tokens import hash_of, issue
 
 _START_SECONDS = 180.0
 _STOP_SECONDS = 15.0
+_LOOK_SECONDS = 0.5
 
 
 class CannotStart(Exception):
@@ -122,7 +123,8 @@ class _Mlflow:
 
     async def ended(self) -> None:
         """Return when MLflow ends by itself."""
-        await asyncio.to_thread(self._process.wait)
+        while self._process.poll() is None:
+            await asyncio.sleep(_LOOK_SECONDS)
 
     def stop(self) -> None:
         """End the whole process group, politely first."""
@@ -186,13 +188,14 @@ async def _up(data: Path, port: int, mlflow: _Mlflow) -> int:
             raise CannotStart(f"MLflow ended unexpectedly; see {mlflow.log}")
         print("\nStopping ...", flush=True)
     finally:
-        listener.close()
-        if gateway is not None:
-            await gateway.stop()
-        if idp is not None:
-            await idp.cleanup()
-        # Before the event loop closes: a thread of it waits for this process to end.
-        await asyncio.to_thread(mlflow.stop)
+        # MLflow is ended by whoever started it, whatever happens here.
+        try:
+            if gateway is not None:
+                await gateway.stop()
+            if idp is not None:
+                await idp.cleanup()
+        finally:
+            listener.close()
     return 0
 
 
