@@ -13,7 +13,7 @@ from gateway.rbac import Need, decide, decide_server, explain, may
 from gateway.resolve import Ownership, Resolver
 from gateway.roles import READ_CALL, RoleMatrix
 from gateway.routes.describe import Call
-from gateway.routes.route import Ref, RefKind
+from gateway.routes.route import Creates, Ref, RefKind
 
 Matrix = Callable[[], RoleMatrix]
 _MOST_DECISIONS = 50_000
@@ -161,6 +161,18 @@ class Authorizer:
         visible = await self._acls.visible(principal.keys, kind)
         call = READ_CALL[kind]
         return lambda one: any(matrix.allows(role, kind, call) for role in visible.get(one, ()))
+
+    async def hides_name(self, call: Call, principal: Principal) -> bool:
+        """Whether the name that a create asks for belongs to something the principal cannot
+        read. MLflow's client takes RESOURCE_ALREADY_EXISTS for "go on with that one"."""
+        name = str((call.body or {}).get("name", ""))
+        for answer in call.route.answers:
+            if isinstance(answer, Creates):
+                kind = RefKind.MODEL if answer.kind is Kind.MODEL else RefKind.EXPERIMENT_NAME
+                found = await self._resolver.resolve(Ref(kind, name, READ_CALL[answer.kind]))
+                if found is None or not await self.may_read(principal, found[0]):
+                    return True
+        return False
 
     async def may_read(self, principal: Principal, resource: Resource) -> bool:
         """Whether the principal may read one resource, rebuilding a lost ACL."""

@@ -19,7 +19,7 @@ from aiohttp import web
 from gateway.audit.event import Trail
 from gateway.authorize import Authorizer, refusal
 from gateway.credentials.chain import Identify
-from gateway.errors import BadRequest, TooLarge
+from gateway.errors import BadRequest, Forbidden, TooLarge
 from gateway.forward import Forwarder, Received
 from gateway.model import Decision, Principal, Reason
 from gateway.rate import RateLimit
@@ -134,6 +134,12 @@ class Proxy:
         answer = await parts.forwarder.send(call, head, trail)
         received = await parts.forwarder.receive(answer)
         await parts.settler.after(call, principal, received.status, received.body)
+        taken = received.status == 400 and b"RESOURCE_ALREADY_EXISTS" in received.body
+        if taken and await parts.authorizer.hides_name(call, principal):
+            raise Forbidden(
+                f"{principal.name} may not use this name: it is taken by something that is not "
+                "shared with you, or was deleted. Choose another name, or ask an admin whose it is."
+            )
         return received
 
     async def _json_body(self, request: web.BaseRequest, head: Head) -> bytes:

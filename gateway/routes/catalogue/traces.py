@@ -67,8 +67,12 @@ ROWS: tuple[Route, ...] = (
         tag_keys=(f"{_INFO}.tags[]", f"{_INFO}.trace_metadata[]"),
         forbidden_tags=LOCATION_TAGS,
         # MLflow's SQL store merges by this id alone: it would take over another trace's
-        # assessment. Its clients send none here.
-        admin_fields=(f"{_INFO}.assessments[].assessment_id",),
+        # assessment. And it never checks here whose assessment is overridden, but deleting the
+        # new one marks that one valid again. Its clients send neither here.
+        admin_fields=(
+            f"{_INFO}.assessments[].assessment_id",
+            f"{_INFO}.assessments[].overrides",
+        ),
     ),
     get(_2, "SearchTraces", narrow(experiment(query("experiment_ids[]"))), call="traces:GET"),
     post(
