@@ -90,6 +90,7 @@ def test_sharing_and_tokens_are_in_the_audit(stack: Stack) -> None:
     )
     (token,) = [e for e in lines if e.get("token_id") == made["id"]]
     assert token["token_of"] == "user:alice"
+    assert (token["result"], token["status"]) == ("allow", 200)
 
 
 def test_no_secret_is_ever_written_down(stack: Stack) -> None:

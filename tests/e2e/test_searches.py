@@ -121,13 +121,20 @@ def _full(pages: list[list[Any]], size: int) -> bool:
 
 
 @pytest.mark.parametrize("method", [_get, _post], ids=["GET", "POST"])
-@pytest.mark.parametrize("size", [1, 7, 1000])
-@pytest.mark.parametrize("order", [["name ASC"], ["name DESC"], ["creation_time ASC"], None])
+@pytest.mark.parametrize(
+    ("size", "order"),
+    [
+        (1, ["name DESC"]),
+        (7, ["name ASC"]),
+        (7, ["creation_time ASC"]),
+        (7, None),
+        (1000, ["name DESC"]),
+        (1000, None),
+    ],
+)
 def test_experiments_page_by_page_equal_brute_force(
     crowd: Crowd, method: Callable[..., Fetch], size: int, order: list[str] | None
 ) -> None:
-    if size == 1 and order != ["name DESC"]:
-        pytest.skip("one order is enough for the smallest page")
     fields: dict[str, Any] = {"filter": f"name LIKE '{crowd.prefix}%'"}
     if order:
         fields["order_by"] = order

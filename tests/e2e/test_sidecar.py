@@ -84,7 +84,7 @@ def test_owners_from_a_csv_file(stack: Stack, gateway_of: Callable[..., Stack]) 
     assert get_experiment(here, "bob", experiment).status == 200
     assert grants_of(here, "dave", "model", model) == {"service:nightly": "manager"}
 
-    csv.write_text("kind,id,owner\nexperiment,1,alice\nthing,2,user:x\n")
+    csv.write_text("kind,id,owner\nexperiment,1,\nthing,2,user:x\n")
     bad = mlgate("acl", "import", "--config", config, "--csv", str(csv), cwd=here.folder)
     assert bad.returncode == 1
     assert "line 2" in bad.stderr
