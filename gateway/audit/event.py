@@ -60,7 +60,12 @@ def event_of(trail: Trail, milliseconds: float) -> dict[str, Any]:
 
 
 def result_of(trail: Trail) -> str:
-    """``allow``, ``deny`` (a decision or a missing credential) or ``refuse`` (a bad request)."""
+    """``allow``, ``deny`` (a decision or a missing credential) or ``refuse`` (a bad request).
+
+    The gateway's own endpoints (tokens, whoami) answer without a decision on a resource.
+    """
     if trail.decision is not None:
         return "allow" if trail.decision.allowed else "deny"
+    if 200 <= trail.status < 400:
+        return "allow"
     return "deny" if trail.status in (401, 403) else "refuse"
