@@ -37,6 +37,8 @@ from gateway.web.head import Head
 ANONYMOUS = Principal("anonymous", method="none")
 _OWN_LANGUAGE = ("graphql", "otlp")
 _LARGE = 256 * 1024
+_SHORT = 256
+_MOST_READS = 8192
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,14 +62,19 @@ class Proxy:
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
         self._limits = parts.settings.limits
+        self._reads: dict[str, Call] = {}
 
     async def handle(
         self, request: web.BaseRequest, head: Head, trail: Trail
     ) -> web.StreamResponse:
         """Answer one request, or raise a GatewayError. ``trail`` collects what happened."""
         parts = self._parts
-        match, raw_query = parts.describer.match(head.method, head.target)
-        route = match.route
+        call = self._reads.get(head.target) if head.method == "GET" else None
+        if call is None:
+            match, raw_query = parts.describer.match(head.method, head.target)
+            route = match.route
+        else:
+            route = call.route
         trail.call, trail.does = route.call, route.does
         if route.scope == "public":
             principal = ANONYMOUS
@@ -76,8 +83,10 @@ class Proxy:
             trail.principal = principal
             if parts.rate.limits:
                 parts.rate.take(principal.name)
-        raw_body = await self._json_body(request, head) if route.takes_json else None
-        call = parts.describer.describe(match, raw_query, raw_body)
+        if call is None:
+            raw_body = await self._json_body(request, head) if route.takes_json else None
+            call = parts.describer.describe(match, raw_query, raw_body)
+            self._remember(head, call)
         opaque = None
         if route.body in _OWN_LANGUAGE:
             opaque = await self._special_body(request, head, call, principal)
@@ -111,6 +120,16 @@ class Proxy:
             await parts.settler.after(call, principal, received.status, received.body)
             return parts.forwarder.whole_answer(received, trail.request_id)
         return await parts.forwarder.pass_on(request, answer, trail.request_id)
+
+    def _remember(self, head: Head, call: Call) -> None:
+        """A read whose whole meaning is in its target is read once: nothing below changes it."""
+        route = call.route
+        if head.method != "GET" or route.body != "none" or route.narrows or route.answers:
+            return
+        if len(head.target) <= _SHORT:
+            while len(self._reads) >= _MOST_READS:
+                del self._reads[next(iter(self._reads))]
+            self._reads[head.target] = call
 
     async def principal(self, head: Head) -> Principal:
         """Who calls; raises Unauthenticated or Unavailable."""

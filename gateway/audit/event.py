@@ -8,9 +8,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from gateway.model import Decision, Principal
+from gateway.model import Decision, Principal, Reason
 
 VERSION = 1
+_REASONS = {reason: reason.value for reason in Reason}
+"""Plain text: orjson takes ten times as long over an enum."""
 
 
 @dataclass(slots=True)
@@ -49,7 +51,7 @@ def event_of(trail: Trail, milliseconds: float) -> dict[str, Any]:
         "path": trail.path,
         "resources": [f"{kind}:{one}" for kind, one in decision.resources] if decision else [],
         "result": result_of(trail),
-        "reason": decision.reason if decision is not None else trail.error,
+        "reason": _REASONS[decision.reason] if decision is not None else trail.error,
         "status": trail.status,
         "ms": round(milliseconds, 2),
         "peer": trail.peer,
