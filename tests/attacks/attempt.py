@@ -6,6 +6,8 @@ the run of another group, ``@RC@`` the caller's own.
 
 from __future__ import annotations
 
+import base64
+import gzip
 import json
 import re
 from collections.abc import Mapping
@@ -15,6 +17,8 @@ from typing import Any, Literal
 _PLACE = re.compile(rb"@([A-Z][A-Z0-9_]*)@")
 Json = Any
 CALLER = "carol"
+BOMB = gzip.compress(b"\0" * (200 * 1024 * 1024), 9)
+"""200 MB of nothing in 200 KB."""
 
 
 @dataclass(frozen=True)
@@ -35,10 +39,13 @@ class Request:
     def wire(self, world: Mapping[str, str], tokens: Mapping[str, str]) -> bytes:
         """The bytes to send; an empty ``tokens`` leaves credentials out."""
         known = {**world, **{f"TOKEN_{name.upper()}": t for name, t in tokens.items()}}
+        if CALLER in tokens:
+            basic = f"alice:{tokens[CALLER]}".encode()
+            known["BASIC_AS_ALICE"] = base64.b64encode(basic).decode()
         if self.raw is not None:
             return fill(self.raw, known)
         content, kind = _content(self.body)
-        content = fill(content, known)
+        content = BOMB if content == b"@BOMB@" else fill(content, known)
         if self.encoding != "utf-8":
             content = content.decode("utf-8").encode(self.encoding)
         lines = [f"{self.method} {self.target} HTTP/1.1"]
@@ -96,6 +103,8 @@ class Expect:
     code: str = ""
     by_mlflow: bool = False
     """MLflow may say it; every other refusal must be the gateway's own."""
+    which: int = -1
+    """The answer that is meant, when the bytes hold several requests."""
 
 
 DENIED = Expect(403, "PERMISSION_DENIED")

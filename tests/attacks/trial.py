@@ -20,7 +20,8 @@ def send_to_gateway(
 ) -> tuple[bytes, bytes, list[Reply]]:
     """What was sent, everything that came back, and the answers in it."""
     sent = request.wire(world, stack.tokens)
-    received, answers = exchange(stack.url, sent)
+    # What is not plain HTTP may leave both sides waiting for the other.
+    received, answers = exchange(stack.url, sent, seconds=30.0 if request.raw is None else 3.0)
     return sent, received, answers
 
 
@@ -49,7 +50,7 @@ def attempt_is_stopped(stack: Stack, world: World, witness: Witness, attempt: At
 def _answered(answers: list[Reply], expect: Expect) -> list[str]:
     if not answers:
         return [] if expect.status == 400 and not expect.code else ["no answer at all"]
-    answer = answers[-1]
+    answer = answers[expect.which]
     problems = []
     if answer.status != expect.status:
         problems.append(f"status {answer.status}, wanted {expect.status}: {answer.body[:300]!r}")

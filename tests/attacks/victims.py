@@ -6,6 +6,7 @@ that must never reach carol. ``build`` makes the same world through a gateway or
 
 from __future__ import annotations
 
+import base64
 import json
 import uuid
 from collections.abc import Callable
@@ -52,9 +53,11 @@ def build(call: Call, direct: Call, *, shared: bool, host: str, mlflow: str) -> 
             _ok(call("alice", "PUT", path, {"role": "reader"}))
     _nobodys(_Maker(direct, world, mark))
     _absent(world)
+    _tokens(call, direct, world, shared)
     world["EHEX"] = f"{ord(world['E'][0]):02x}{world['E'][1:]}"
     world.private = tuple(
-        world[name] for name in ("R", "T", "L", "D", "I", "Q", "LS", "AS", "MSECRET", "RU")
+        world[name]
+        for name in ("MHIDDEN", "R", "T", "L", "D", "I", "Q", "LS", "AS", "MSECRET", "RU")
     )
     return world
 
@@ -219,6 +222,10 @@ class _Maker:
         w["MSECRET"] = f"bid-{w.secret}"
         source = f"mlflow-artifacts:/{w['E']}/{w['R']}/artifacts"
         self.model("alice", w["MSECRET"], w.secret, source, w["R"])
+        # Made from a run that carol may read, but not shared with her itself.
+        w["MHIDDEN"] = f"hidden-{self.mark}"
+        source = f"mlflow-artifacts:/{w['EX']}/{w['RX']}/artifacts"
+        self.model("alice", w["MHIDDEN"], w.secret, source, w["RX"])
         w["P"] = f"prompt-{self.mark}"
         tags = [
             {"key": "mlflow.prompt.is_prompt", "value": "true"},
@@ -271,6 +278,26 @@ def _absent(world: World) -> None:
     world["NO_D"] = f"d-{uuid.uuid4().hex}"
     world["NO_M"] = f"nothing-{world['MARK']}"
     world["NO_ID"] = uuid.uuid4().hex
+
+
+def _tokens(call: Call, direct: Call, world: World, shared: bool) -> None:
+    """Page tokens and the like that belong to somebody else, and other spellings of ids."""
+    asked = {"max_results": 1}
+    found = _ok(call("alice", "POST", f"{_A}/experiments/search", asked))
+    world["PAGE"] = found["next_page_token"]
+    found = _ok(direct("x", "POST", f"{_A}/experiments/search", asked))
+    world["RAW_PAGE"] = found["next_page_token"]
+    world["TOKEN_ID"] = "none"
+    if shared:
+        found = _ok(call("alice", "GET", "/access/api/v1/tokens"))
+        world["TOKEN_ID"] = found["tokens"][0]["id"]
+        body = {"principal": f"service:nightly-{world['MARK']}", "label": world.secret}
+        found = _ok(call("alice", "POST", "/access/api/v1/tokens", body))
+        world["SERVICE_TOKEN_ID"] = found["id"]
+    world["THEX"] = world["T"].removeprefix("tr-")
+    world["THEX_UPPER"] = world["THEX"].upper()
+    world["TBASE64"] = base64.b64encode(bytes.fromhex(world["THEX"])).decode()
+    world["NEW_HEX"] = uuid.uuid4().hex
 
 
 def _ok(answer: Answer) -> Any:

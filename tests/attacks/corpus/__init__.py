@@ -6,9 +6,16 @@ from tests.attacks.attempt import Attempt
 from tests.attacks.corpus import (
     artifacts,
     experiments_and_runs,
+    graphql,
+    identity,
+    links,
     parsing,
     paths,
     registry,
+    server_wide,
+    sharing,
+    smuggling,
+    tags,
 )
 
 CORPUS: tuple[Attempt, ...] = (
@@ -17,4 +24,11 @@ CORPUS: tuple[Attempt, ...] = (
     *experiments_and_runs.ROWS,
     *artifacts.ROWS,
     *registry.ROWS,
+    *links.ROWS,
+    *graphql.ROWS,
+    *identity.ROWS,
+    *smuggling.ROWS,
+    *tags.ROWS,
+    *sharing.ROWS,
+    *server_wide.ROWS,
 )
