@@ -41,6 +41,8 @@ class Kind(StrEnum):
     EXPERIMENT = "experiment"
     MODEL = "model"
 
+    __hash__ = str.__hash__  # in C: an enum's own is a Python call in every dictionary look-up
+
 
 class Resource(NamedTuple):
     """One protected resource: an experiment by its id, a registered model by its name.
@@ -112,6 +114,8 @@ class Reason(StrEnum):
     RESERVED_TAG = "reserved_tag"
     ABSENT = "absent"
     REFUSED = "refused"
+
+    __hash__ = str.__hash__
 
 
 ALLOWING = frozenset(

@@ -39,6 +39,8 @@ class RefKind(StrEnum):
     MODEL_URI = "model_uri"
     """``models:/name/version``, ``prompts:/name/version`` and the like."""
 
+    __hash__ = str.__hash__
+
 
 Part = Literal["query", "body", "path", "header"]
 
