@@ -26,7 +26,9 @@ FORWARDED = frozenset(
 headers are written from what was read of them."""
 
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9][A-Za-z0-9._-]{7,63}")
-_ONCE = frozenset({b"content-type", b"content-encoding", b"content-length", b"host", b"range"})
+_ONCE = frozenset(
+    {b"content-type", b"content-encoding", b"content-length", b"host", b"origin", b"range"}
+)
 _WORKSPACE = b"x-mlflow-workspace"
 _AUTHORIZATION = frozenset({b"Authorization", b"authorization"})
 _REMEMBERED = 1024
@@ -49,6 +51,11 @@ class Headers:
     request_id: str | None = None
     forwarded_for: str = ""
     expects_continue: bool = False
+    host: str = ""
+    origin: str | None = None
+    cross_site: bool = False
+    """A browser says that the page which sends this is not ours. The gateway takes ``Origin``
+    away before MLflow could check it, so it has to refuse such writes itself."""
     mlflow: dict[str, list[str]] = field(default_factory=dict)
     """``x-mlflow-*`` headers, lower case, all values: OTLP names its experiment there."""
     size: int = 0
@@ -72,9 +79,10 @@ class HeadReader:
     """Reads heads. What it found in a set of headers (without credentials) is remembered,
     bounded, because a client sends the same ones with every request."""
 
-    def __init__(self, limit: int) -> None:
-        """``limit``: bytes of target and headers together."""
+    def __init__(self, limit: int, public_url: str = "") -> None:
+        """``limit``: bytes of target and headers together; ``public_url``: our own origin."""
         self._limit = limit
+        self._public_url = public_url.rstrip("/").lower()
         self._known: dict[tuple[tuple[bytes, bytes], ...], Headers] = {}
 
     def read(self, method: str, target: str, raw: RawHeaders) -> Head:
@@ -91,6 +99,7 @@ class HeadReader:
         headers = self._known.get(rest)
         if headers is None:
             headers = _read(rest)
+            headers.cross_site = headers.cross_site or self._foreign(headers)
             self._remember(rest, headers)
         if headers.authorizations:
             authorizations = [*authorizations, *headers.authorizations]
@@ -98,6 +107,13 @@ class HeadReader:
         if size > self._limit:
             raise BadRequest("The headers of this request are too large.")
         return Head(method, target, headers, authorizations)
+
+    def _foreign(self, headers: Headers) -> bool:
+        """Whether ``Origin`` (RFC 6454 §7) is neither our public one nor the Host asked for."""
+        if headers.origin is None:
+            return False
+        origin = headers.origin.lower()
+        return origin != self._public_url and origin.partition("://")[2] != headers.host.lower()
 
     def _remember(self, key: tuple[tuple[bytes, bytes], ...], headers: Headers) -> None:
         secret = headers.authorizations or headers.cookie is not None
@@ -150,6 +166,8 @@ def _other(headers: Headers, name: bytes, value: bytes) -> None:
         headers.authorizations.append(value.decode("latin-1"))
     elif name in (b"content-length", b"transfer-encoding", b"expect"):
         _framing(headers, name, value)
+    elif name == b"sec-fetch-site":
+        headers.cross_site = headers.cross_site or value.strip().lower() == b"cross-site"
     elif name == b"x-request-id":
         if _REQUEST_ID.fullmatch(value):
             headers.request_id = value.decode("ascii")
@@ -162,6 +180,8 @@ _KEPT: Mapping[bytes, str] = {
     b"content-type": "content_type",
     b"content-encoding": "content_encoding",
     b"x-forwarded-for": "forwarded_for",
+    b"host": "host",
+    b"origin": "origin",
 }
 
 

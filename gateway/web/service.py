@@ -18,7 +18,7 @@ from gateway.audit.event import Trail, event_of, result_of
 from gateway.audit.sinks import Sink
 from gateway.clock import Clock
 from gateway.credentials.chain import challenge
-from gateway.errors import GatewayError, Unauthenticated
+from gateway.errors import Forbidden, GatewayError, Unauthenticated
 from gateway.metrics import Metrics
 from gateway.proxy import Proxy
 from gateway.settings import Settings
@@ -60,7 +60,7 @@ class Service:
         self.draining = False
         self.in_flight = 0
         self._idle = asyncio.Event()
-        self._heads = HeadReader(settings.limits.header_bytes)
+        self._heads = HeadReader(settings.limits.header_bytes, settings.public_url)
         # Request ids: unique, not secret.
         self._prefix = secrets.token_hex(6) + "-"
         self._count = 0
@@ -101,6 +101,11 @@ class Service:
             trail.peer = str(peer[0]) if isinstance(peer, tuple) else ""
             if self._trusted and head.headers.forwarded_for:
                 trail.peer = self._client(trail.peer, head.headers.forwarded_for)
+            if head.headers.cross_site and head.method not in ("GET", "HEAD"):
+                raise Forbidden(
+                    "This call comes from a web page of another site and is refused; open MLflow "
+                    "at its own address."
+                )
             if trail.path.startswith(_OWN):
                 response = await self._own.handle(request, head, trail)
             elif self.draining:
