@@ -85,7 +85,11 @@ class Proxy:
                 parts.rate.take(principal.name)
         if call is None:
             raw_body = await self._json_body(request, head) if route.takes_json else None
-            call = parts.describer.describe(match, raw_query, raw_body)
+            if raw_body is not None and len(raw_body) > _LARGE:
+                # Checking megabytes takes a while; others must not wait for it.
+                call = await asyncio.to_thread(parts.describer.describe, match, raw_query, raw_body)
+            else:
+                call = parts.describer.describe(match, raw_query, raw_body)
             self._remember(head, call)
         opaque = None
         if route.body in _OWN_LANGUAGE:
@@ -190,7 +194,6 @@ class Proxy:
                 head.headers.content_encoding,
                 max_decoded=self._limits.otlp_body,
             )
-            # Parsing a large export takes tens of milliseconds; others must not wait for it.
             spans = await asyncio.to_thread(read) if len(raw) > _LARGE else read()
             call.refs += tuple(Ref(RefKind.NEW_TRACE, one, route.call) for one in spans.trace_ids)
             call.content_type = spans.content_type
