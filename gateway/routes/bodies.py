@@ -11,6 +11,7 @@ import json
 import math
 import re
 from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime, timedelta
 from typing import Any
 
 import orjson
@@ -23,16 +24,22 @@ Check = Callable[[Json, str], Json]
 
 _INTEGER = re.compile(r"-?(0|[1-9][0-9]*)", re.ASCII)
 _NUMBER = re.compile(r"-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?", re.ASCII)
-_TIMESTAMP = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,9})?(Z|[+-]\d\d:\d\d)", re.ASCII)
-_DURATION = re.compile(r"-?\d{1,12}(\.\d{1,9})?s", re.ASCII)
-_BASE64 = re.compile(r"[A-Za-z0-9+/_-]*={0,2}", re.ASCII)
+_TIMESTAMP = re.compile(
+    r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(\.\d{1,9})?(Z|([+-])(\d\d):(\d\d))", re.ASCII
+)
+_DURATION = re.compile(r"-?(\d{1,12})(\.\d{1,9})?s", re.ASCII)
+_BASE64 = re.compile(r"([A-Za-z0-9+/_-]*)={0,2}", re.ASCII)
+_FIELD_MASK = re.compile(r"[A-Za-z0-9.,]*", re.ASCII)
+_LONGEST_DURATION = 315_576_000_000
+_FLOAT_MAX = 3.4028234663852886e38
 _RANGES = {
     "int32": (-(2**31), 2**31 - 1),
     "int64": (-(2**63), 2**63 - 1),
     "uint32": (0, 2**32 - 1),
     "uint64": (0, 2**64 - 1),
 }
-_MAX_DEPTH = 64
+_MAX_DEPTH = 48
+"""Of messages, and again of free values below them: protobuf's parser gives up at 100."""
 
 
 def parse_object(raw: bytes) -> dict[str, Json]:
@@ -100,6 +107,7 @@ class BodyChecks:
         A camelCase spelling of a known field is refused: MLflow would read it as the field.
         """
         checks = {name: self.type_check(text) for name, text in fields.items()}
+        nullable = frozenset(name for name, text in fields.items() if text == "value")
         camel = {c: name for name in fields if (c := _camel(name)) != name and c not in fields}
 
         def check(value: Json, at: str) -> Json:
@@ -114,7 +122,7 @@ class BodyChecks:
                     if name in camel:
                         raise BadRequest(f"Spell the field '{name}' as '{camel[name]}'.")
                     continue
-                if item is not None:
+                if item is not None or name in nullable:
                     clean[name] = field(item, f"{at}.{name}" if at else name)
             for group in oneofs:
                 if sum(name in clean for name in group) > 1:
@@ -220,6 +228,42 @@ def _double(value: Json, at: str) -> Json:
     return value
 
 
+def _float(value: Json, at: str) -> Json:
+    value = _double(value, at)
+    if type(value) is not str and abs(value) > _FLOAT_MAX:
+        raise BadRequest(f"'{at}' must be a number of 32 bits.")
+    return value
+
+
+def _timestamp(value: Json, at: str) -> Json:
+    found = _TIMESTAMP.fullmatch(value) if type(value) is str else None
+    try:
+        if found is not None:
+            moment = datetime.strptime(found[1], "%Y-%m-%dT%H:%M:%S")
+            if found[4]:
+                # Within year 1 to 9999 in UTC as well (google.protobuf.Timestamp).
+                offset = timedelta(hours=int(found[5]), minutes=int(found[6]))
+                _ = moment - offset if found[4] == "+" else moment + offset
+            return value
+    except (ValueError, OverflowError):
+        pass
+    raise BadRequest(f"'{at}' must be a time like 2026-01-31T12:00:00Z.")
+
+
+def _duration(value: Json, at: str) -> Json:
+    found = _DURATION.fullmatch(value) if type(value) is str else None
+    if found is None or int(found[1]) >= _LONGEST_DURATION:
+        raise BadRequest(f"'{at}' must be a duration like 1.5s.")
+    return value
+
+
+def _base64(value: Json, at: str) -> Json:
+    found = _BASE64.fullmatch(value) if type(value) is str else None
+    if found is None or len(found[1]) % 4 == 1:
+        raise BadRequest(f"'{at}' must be base64 text.")
+    return value
+
+
 def _pattern(pattern: re.Pattern[str], says: str) -> Check:
     def matches(value: Json, at: str) -> Json:
         if type(value) is not str or pattern.fullmatch(value) is None:
@@ -232,26 +276,44 @@ def _pattern(pattern: re.Pattern[str], says: str) -> Check:
 def _struct(value: Json, at: str) -> Json:
     if type(value) is not dict:
         raise BadRequest(f"'{at}' must be a JSON object.")
-    return value
+    return _free(value, at)
 
 
 def _list(value: Json, at: str) -> Json:
     if type(value) is not list:
         raise BadRequest(f"'{at}' must be a list.")
-    return value
+    return _free(value, at)
+
+
+def _free(value: Json, at: str) -> Json:
+    """Any JSON that MLflow's parser can take: not too deep, no number that has become infinite."""
+    level = [value]
+    for _ in range(_MAX_DEPTH):
+        following: list[Json] = []
+        for item in level:
+            if type(item) is dict:
+                following.extend(item.values())
+            elif type(item) is list:
+                following.extend(item)
+            elif type(item) is float and not math.isfinite(item):
+                raise BadRequest(f"'{at}' has a number that is too large.")
+        if not following:
+            return value
+        level = following
+    raise BadRequest(f"'{at}' is nested too deeply.")
 
 
 _SCALARS: Mapping[str, Check] = {
     "string": _string,
     "bool": _boolean,
     "double": _double,
-    "float": _double,
-    "bytes": _pattern(_BASE64, "base64 text"),
-    "timestamp": _pattern(_TIMESTAMP, "a time like 2026-01-31T12:00:00Z"),
-    "duration": _pattern(_DURATION, "a duration like 1.5s"),
-    "fieldmask": _string,
+    "float": _float,
+    "bytes": _base64,
+    "timestamp": _timestamp,
+    "duration": _duration,
+    "fieldmask": _pattern(_FIELD_MASK, "names in camelCase with commas between"),
     "struct": _struct,
     "listvalue": _list,
-    "value": lambda value, at: value,
-    "any": lambda value, at: value,
+    "value": _free,
+    "any": _free,
 }

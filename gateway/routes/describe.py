@@ -17,8 +17,9 @@ from gateway.model import RESERVED_TAG_PREFIX
 from gateway.routes.bodies import BodyChecks, Check, dump, parse_object
 from gateway.routes.graphql import GraphQLCall
 from gateway.routes.match import Match, Matcher
-from gateway.routes.route import Named, Ref, RefKind, Route
+from gateway.routes.route import Named, Ref, RefKind, Route, Where
 from gateway.routes.schema import Schema
+from gateway.routes.tag_keys import folded
 from gateway.routes.target import (
     check_artifact_segments,
     encode_path,
@@ -128,13 +129,14 @@ class _Compiled:
 
     query_fields: Mapping[str, bool]
     """Allowed query field -> may it repeat."""
-    query_checks: Mapping[str, str]
+    query_checks: Mapping[str, Check | None]
     body_check: Check | None
     query_aliases: tuple[tuple[str, str], ...]
     body_aliases: tuple[tuple[str, str], ...]
     readers: tuple[_Locator, ...]
     tag_readers: tuple[tuple[str, Reader], ...]
     admin_readers: tuple[tuple[str, Reader], ...]
+    forbidden_tags: frozenset[str]
     guarded: bool
 
 
@@ -154,7 +156,8 @@ class Describer:
         the target is not canonical.
         """
         path, _, query = target.partition("?")
-        if path.startswith("//") or not path.startswith("/") or "#" in target or "\\" in target:
+        odd = path.startswith("//") or not path.startswith("/") or not path.isascii()
+        if odd or "#" in target or "\\" in target:
             split_target(target)
         found = self._matcher.match(method, path)
         if found is None:
@@ -179,6 +182,7 @@ class Describer:
         sent: str | None = ""
         if raw_query:
             query, sent = self._query(compiled, raw_query)
+            _agree(query, match.params, "query")
         body = None
         if raw_body is not None:
             body = self._body(compiled, route, raw_body, match.params)
@@ -204,9 +208,10 @@ class Describer:
                 clean[name] = values[0]
             else:
                 raise BadRequest(f"The query field '{name}' is given twice; give it once.")
-            kind = compiled.query_checks[name]
-            if kind != "string":
-                _check_query_type(kind, name, values)
+            check = compiled.query_checks[name]
+            if check is not None:
+                for value in values:
+                    check(value, name)
         as_sent = len(clean) == len(fields) and is_plain_query(raw)
         for alias, name in compiled.query_aliases:
             if alias in clean:
@@ -223,9 +228,7 @@ class Describer:
             value = compiled.body_check(value, "")
         for alias, name in compiled.body_aliases:
             _fold_alias(value, alias, name)
-        for name, said in params.items():
-            if name in value and value[name] != said:
-                raise BadRequest(f"'{name}' in the body is not the one in the path.")
+        _agree(value, params, "body")
         return value
 
     def _collect(self, compiled: _Compiled, call: Call) -> None:
@@ -268,8 +271,8 @@ class Describer:
         bad: list[str] = []
         for part, read in compiled.tag_readers:
             for key in read(call.params if part == "path" else _both(call.query, body)):
-                folded = key.casefold().strip()
-                if folded.startswith(RESERVED_TAG_PREFIX) or key in call.route.forbidden_tags:
+                plain = folded(key)
+                if plain.startswith(RESERVED_TAG_PREFIX) or plain in compiled.forbidden_tags:
                     bad.append(key)
         call.reserved_tags = tuple(bad)
         for name in call.route.file_names:
@@ -297,7 +300,7 @@ class Describer:
             )
         return _Compiled(
             query_fields={name: kind.endswith("[]") for name, kind in queries.items()},
-            query_checks=queries,
+            query_checks={name: self._query_check(kind) for name, kind in queries.items()},
             body_check=check,
             query_aliases=_aliases(route, "query"),
             body_aliases=_aliases(route, "body"),
@@ -317,10 +320,40 @@ class Describer:
                 for name in route.tag_keys
             ),
             admin_readers=tuple((name, _reader(name)) for name in route.admin_fields),
+            forbidden_tags=frozenset(map(folded, route.forbidden_tags)),
             guarded=bool(
                 route.tag_keys or route.admin_fields or route.file_names or route.inner_paths
             ),
         )
+
+    def _query_check(self, kind: str) -> Check | None:
+        """The check of one value of a query field; None: any text.
+
+        MLflow goes on with a half-read message when one value does not fit its type, so a value
+        that it could not read must not leave.
+        """
+        kind = kind.removesuffix("[]")
+        if kind == "string":
+            return None
+        if kind == "bool":
+            return _query_bool
+        check = self._checks.type_check(kind)
+        if kind.startswith("enum:"):
+            return lambda value, at: check(int(value) if value.isdecimal() else value, at)
+        return check
+
+
+def _query_bool(value: str, at: str) -> str:
+    if value not in ("true", "false", "True", "False"):
+        raise BadRequest(f"The query field '{at}' must be true or false.")
+    return value
+
+
+def _agree(fields: Mapping[str, Any], params: Mapping[str, str], place: str) -> None:
+    """What the path says and a field of the same name repeats must be one thing."""
+    for name, said in params.items():
+        if name in fields and fields[name] != said:
+            raise BadRequest(f"'{name}' in the {place} is not the one in the path.")
 
 
 def _both(query: Mapping[str, Any], body: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -389,20 +422,6 @@ def _check_inner_path(name: str, value: Any) -> None:
     check_artifact_segments(value.removesuffix("/").split("/"))
 
 
-_SIGNED = re.compile(r"-?[0-9]{1,19}", re.ASCII)
-
-
-def _check_query_type(kind: str, name: str, values: list[str]) -> None:
-    kind = kind.removesuffix("[]")
-    if kind == "string":
-        return
-    for value in values:
-        if kind.startswith(("int", "uint")) and _SIGNED.fullmatch(value) is None:
-            raise BadRequest(f"The query field '{name}' must be an integer.")
-        if kind == "bool" and value not in ("true", "false", "True", "False"):
-            raise BadRequest(f"The query field '{name}' must be true or false.")
-
-
 def _reader(name: str) -> Reader:
     """Compile ``metrics[].model_id`` to a function that lists the non-empty values there."""
     steps = name.split(".")
@@ -455,6 +474,19 @@ def _ref(named: Named, value: Any, call: str) -> Ref:
             )
         value = segments[0]
     return Ref(kind, value, call)
+
+
+def check_new_name(value: Any, field_name: str) -> str:
+    """The name that a model is to get; it must be one that later requests can use.
+
+    Raises BadRequest when it is missing or not plain text.
+    """
+    if not value:
+        raise BadRequest(f"'{field_name}' is missing or empty; give the model a name.")
+    return _ref(_NEW_NAME, value, field_name).id
+
+
+_NEW_NAME = Named(kind=RefKind.MODEL, where=Where("body", ("name",)))
 
 
 def _syntax_sentence(kind: RefKind, field_name: str) -> str:

@@ -133,9 +133,11 @@ def tag_dict(tags: Any) -> dict[str, str]:
 # --- where a model version's artifacts are ----------------------------------------------------
 
 PROMPT_SOURCES = frozenset({"dummy-source", "prompt-template"})
+# MLflow takes these apart with urlparse, for which a query begins at '?' and a fragment at '#':
+# models:/m-1?x/1 is the logged model m-1 there. '%' could be decoded on the way to a file.
 _MODEL_ID_URI = re.compile(r"models:/(m-[A-Za-z0-9]+)", re.ASCII)
-_MODEL_NAME_URI = re.compile(r"(?:models|prompts):/([^/@]+)(?:/[^/@]+|@[^/@]+)?")
-_RUN_URI = re.compile(r"runs:/([A-Za-z0-9][A-Za-z0-9_-]*)/(.+)", re.ASCII)
+_MODEL_NAME_URI = re.compile(r"(?:models|prompts):/([^/@?#]+)(?:/[^/@?#]+|@[^/@?#]+)?")
+_RUN_URI = re.compile(r"runs:/([A-Za-z0-9][A-Za-z0-9_-]*)/([^?#%\\]+)", re.ASCII)
 _PROXIED = re.compile(r"mlflow-artifacts:/(0|[1-9][0-9]*)(/[^/%\\?#;\s][^/%\\?#;]*)+", re.ASCII)
 
 
@@ -178,9 +180,9 @@ def parse_model_uri(uri: str) -> Source:
 
 def lies_under(uri: str, root: str | None) -> bool:
     """Whether ``uri`` is the artifact root or below it, without any way back up."""
+    root = (root or "").rstrip("/")
     if not root or _climbs(uri) or "%" in uri or "?" in uri or "#" in uri:
         return False
-    root = root.rstrip("/")
     return uri == root or uri.startswith(root + "/")
 
 

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import base64
 import re
-import unicodedata
 import zlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -26,6 +25,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from gateway.errors import BadRequest, TooLarge
 from gateway.model import RESERVED_TAG_PREFIX
 from gateway.routes.bodies import parse_object
+from gateway.routes.tag_keys import folded
 
 PROTOBUF = "application/x-protobuf"
 JSON = "application/json"
@@ -181,24 +181,18 @@ def _refuse_tag_attribute(key: str) -> None:
 
     MLflow's own clients send only tags outside ``mlflow.`` this way.
     """
-    tag = _folded(key[len(_TAG_ATTRIBUTE) :])
+    tag = folded(key[len(_TAG_ATTRIBUTE) :])
     if tag.startswith(RESERVED_TAG_PREFIX) or (tag.startswith(_MLFLOW) and tag != _TRACE_NAME):
         raise _reserved(key)
 
 
 def _refuse_resource_attribute(key: str) -> None:
     """Resource attributes become tags too; MLflow skips only the exact spelling ``mlflow.``."""
-    folded = _folded(key)
-    if folded.startswith(RESERVED_TAG_PREFIX) or (
-        folded.startswith(_MLFLOW) and not key.startswith(_MLFLOW)
+    tag = folded(key)
+    if tag.startswith(RESERVED_TAG_PREFIX) or (
+        tag.startswith(_MLFLOW) and not key.startswith(_MLFLOW)
     ):
         raise _reserved(key)
-
-
-def _folded(key: str) -> str:
-    """The key as a database that compares without case and accents may see it."""
-    plain = unicodedata.normalize("NFKD", key)
-    return "".join(c for c in plain if not unicodedata.combining(c)).casefold().strip()
 
 
 def _reserved(key: str) -> BadRequest:

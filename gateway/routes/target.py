@@ -17,6 +17,8 @@ _PRINTABLE = re.compile(r"[!-~]*", re.ASCII)
 _BAD_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 _SIMPLE_QUERY = re.compile(r"[A-Za-z0-9._~=&:,@/-]*", re.ASCII)
+_ONE_FIELD = r"[A-Za-z0-9._~:,@/-]+=[A-Za-z0-9._~:,@/-]*"
+_PLAIN_QUERY = re.compile(rf"{_ONE_FIELD}(?:&{_ONE_FIELD})*", re.ASCII)
 _ARTIFACT_SEGMENT_REFUSES = re.compile(r"[%\\?#;]|^\s|\s$")
 
 
@@ -62,7 +64,7 @@ def _segment(text: str, is_last: bool) -> str:
 
 def is_plain_query(raw: str) -> bool:
     """Whether a query means the same however often it is decoded, with one ``=`` in each field."""
-    return _SIMPLE_QUERY.fullmatch(raw) is not None and raw.count("=") == raw.count("&") + 1
+    return _PLAIN_QUERY.fullmatch(raw) is not None
 
 
 def decode_once(text: str) -> str:
