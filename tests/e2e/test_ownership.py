@@ -179,10 +179,33 @@ def test_a_name_starts_fresh_even_when_dropping_its_grants_was_lost(stack: Stack
 
 def test_a_name_that_lives_is_not_taken_over_by_creating_it_again(stack: Stack) -> None:
     model = new_model(stack, "alice")
-    answer = stack.call("carol", "POST", f"{API}/registered-models/create", {"name": model})
-    refused(answer, 400, "RESOURCE_ALREADY_EXISTS")
+    create = f"{API}/registered-models/create"
+    # 403: told that it exists, MLflow's client would go on without it.
+    assert "taken" in refused(stack.call("carol", "POST", create, {"name": model}))
+    # Who may see it hears what MLflow says; clients that create together rely on it.
+    for who in ("alice", "bob", "dave"):
+        answer = stack.call(who, "POST", create, {"name": model})
+        refused(answer, 400, "RESOURCE_ALREADY_EXISTS")
     assert set(grants_of(stack, "alice", "model", model)) == {"user:alice", "group:data-science"}
     assert get_model(stack, "carol", model).status == 404
+
+
+def test_two_clients_that_create_one_experiment_together_both_get_it(stack: Stack) -> None:
+    import mlflow
+
+    name = name_of("together")
+    made = []
+    for who in ("alice", "bob"):
+        with stack.client_as(who):
+            made.append(mlflow.set_experiment(name).experiment_id)
+    assert made[0] == made[1]
+    create = f"{API}/experiments/create"
+    refused(stack.call("bob", "POST", create, {"name": name}), 400, "RESOURCE_ALREADY_EXISTS")
+    assert "taken" in refused(stack.call("carol", "POST", create, {"name": name}))
+    assert set(grants_of(stack, "alice", "experiment", made[0])) == {
+        "user:alice",
+        "group:data-science",
+    }
 
 
 def test_renaming_moves_every_grant_and_frees_the_old_name(stack: Stack, second: Stack) -> None:

@@ -11,6 +11,7 @@ import pytest
 from tests.e2e.world import (
     API,
     get_experiment,
+    grants_of,
     metric,
     mlgate,
     new_experiment,
@@ -18,9 +19,10 @@ from tests.e2e.world import (
     ok,
     refused,
     share,
+    unshare,
     until,
 )
-from tests.stack import Answer, Stack
+from tests.stack import ROOT, Answer, Stack
 
 pytestmark = pytest.mark.e2e
 
@@ -120,3 +122,26 @@ def _private(stack: Stack) -> str | None:
     """A new experiment, once new ones are private."""
     made = new_experiment(stack, "alice")
     return made if get_experiment(stack, "bob", made).status == 403 else None
+
+
+def test_nobody_gives_or_takes_a_role_above_their_own(
+    stack: Stack, gateway_of: Callable[..., Stack], tmp_path: Path
+) -> None:
+    roles = (ROOT / "config/roles.yaml").read_text()
+    lead = "\n  lead:\n    extends: editor\n    experiment: [acl/write]\n\nserver:"
+    (tmp_path / "roles.yaml").write_text(roles.replace("\nserver:", lead, 1))
+    here = gateway_of([stack.mlflow.url])
+    experiment = new_experiment(here, "alice")
+    ok(share(here, "alice", "experiment", experiment, "user:carol", "lead"))
+    ok(share(here, "carol", "experiment", experiment, "user:x", "editor"))
+    ok(share(here, "carol", "experiment", experiment, "user:x", "reader"))
+    for key, role in (("user:x", "manager"), ("user:carol", "manager"), ("user:alice", "reader")):
+        said = refused(share(here, "carol", "experiment", experiment, key, role))
+        assert "above their own" in said
+    refused(unshare(here, "carol", "experiment", experiment, "user:alice"))
+    ok(unshare(here, "carol", "experiment", experiment, "user:x"))
+    assert grants_of(here, "alice", "experiment", experiment) == {
+        "user:alice": "manager",
+        "group:data-science": "editor",
+        "user:carol": "lead",
+    }
