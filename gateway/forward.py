@@ -94,14 +94,16 @@ class Forwarder:
         except UpstreamFailure as failure:
             raise error_for(failure, True) from failure
 
-    async def receive(self, answer: UpstreamResponse) -> Received:
-        """Read an answer whole. Raises Unavailable when it was cut, TooLarge when too large."""
+    async def receive(self, answer: UpstreamResponse, *, repeatable: bool = True) -> Received:
+        """Read an answer whole. Raises TooLarge when it is too large; when it was cut, Unavailable
+        or, for a call that must not be repeated, MayHaveRun.
+        """
         try:
             body = answer.body_if_complete()
             if body is None:
                 body = await answer.read(_MOST_HELD)
         except UpstreamFailure as failure:
-            raise error_for(failure, True) from failure
+            raise error_for(failure, repeatable) from failure
         finally:
             answer.release()
         return Received(answer.status, answer.headers, body)

@@ -129,18 +129,29 @@ class Resolver:
         answer = await self._get(TAGS_OF[resource.kind].target_for(resource.id))
         return None if answer is None else tags_in(answer, resource)
 
+    async def answers(self, resource: Resource) -> bool:
+        """Whether MLflow answers for this id or name at all, perhaps with one spelled otherwise."""
+        return await self._get(TAGS_OF[resource.kind].target_for(resource.id)) is not None
+
     async def _get(self, target: str) -> dict[str, Any] | None:
         self.asked += 1
         status, body = await self._ask(self._prefix + target)
         if status == 200:
-            answer = json.loads(body)
+            try:
+                answer = json.loads(body)
+            except ValueError as error:
+                raise _unclear(target, "200 without JSON") from error
             return answer if isinstance(answer, dict) else None
         if status in (400, 404):
             return None
-        raise Unavailable(
-            "MLflow could not say what this call belongs to; try again in half a minute.",
-            detail=f"lookup {target.partition('?')[0]} answered {status}",
-        )
+        raise _unclear(target, str(status))
+
+
+def _unclear(target: str, answer: str) -> Unavailable:
+    return Unavailable(
+        "MLflow could not say what this call belongs to; try again in half a minute.",
+        detail=f"lookup {target.partition('?')[0]} answered {answer}",
+    )
 
 
 class Ownership:

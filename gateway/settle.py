@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from gateway.acl.cache import AclCache
@@ -19,7 +19,7 @@ from gateway.model import Kind, Principal, Resource
 from gateway.ownership import first_grants
 from gateway.resolve import Ownership, Resolver
 from gateway.roles import RoleMatrix
-from gateway.routes.describe import Call
+from gateway.routes.describe import Call, check_new_name
 from gateway.routes.lookups import dig
 from gateway.routes.route import Creates, Deletes, Learns, RefKind, Renames, Route
 
@@ -50,22 +50,26 @@ class Settler:
     async def before(self, call: Call) -> None:
         """Before a create or rename is forwarded: the new name must carry no old grants.
 
-        Raises BadRequest (RESOURCE_ALREADY_EXISTS) when the name belongs to a living model.
+        Raises BadRequest for a new name that is missing or that no later request could use.
         """
         body = call.body or {}
         for answer in call.route.answers:
             if isinstance(answer, Creates) and answer.body_field is not None:
-                await self._free_name(Resource(answer.kind, body[answer.body_field]))
+                name = check_new_name(body.get(answer.body_field), answer.body_field)
+                await self._free_name(Resource(answer.kind, name))
             elif isinstance(answer, Renames):
-                await self._before_rename(body[answer.old_field], body[answer.new_field])
+                name = check_new_name(body.get(answer.new_field), answer.new_field)
+                await self._before_rename(body[answer.old_field], name)
 
     async def _before_rename(self, old: str, new: str) -> None:
         if old == new:
             raise BadRequest("The new name is the old one; choose another.")
         target = Resource(Kind.MODEL, new)
         await self._free_name(target)
-        if await self._resolver.tags(target) is not None:
-            return  # MLflow refuses; the living model keeps its own ACL
+        if await self._resolver.answers(target):
+            # MLflow refuses, and the living model keeps its own ACL; also when its database
+            # takes the new name for another spelling of an old one.
+            return
         acl = await self._ownership.acl(Resource(Kind.MODEL, old))
         if acl is not None:
             # Under both names before MLflow renames: a crash in between loses no grant.
@@ -115,13 +119,26 @@ class Settler:
             return
         resource = Resource(answer.kind, created)
         grants = first_grants(answer.kind, principal.name, principal.home_group, self._matrix())
-        await self._acls.create_acl(resource, principal.name, grants)
+        if not await self._acls.create_acl(resource, principal.name, grants):
+            await self._replace_acl(resource, principal.name, grants)
         self._ownership.born(resource)
+
+    async def _replace_acl(self, resource: Resource, owner: str, grants: Mapping[str, str]) -> None:
+        """What MLflow just made cannot have had grants: they were rebuilt from its tags a moment
+        ago, or are of somebody who wanted the same name at the same time."""
+        found = await self._acls.store.get_acl(resource)
+        if found is not None and (found.owner, dict(found.grants)) == (owner, dict(grants)):
+            return
+        await self._acls.drop_acl(resource)
+        await self._acls.create_acl(resource, owner, grants)
 
     async def _renamed(self, old: Resource, new: Resource, status: int) -> None:
         if status == 200:
             self._ownership.born(new)
-            await self._acls.drop_acl(old)
+            # Moved, not only dropped: another rename to the same name, which MLflow refused, may
+            # have left its own grants there in the meantime.
+            if not await self._acls.move_acl(old, new):
+                await self._acls.drop_acl(new)
         elif 400 <= status < 500 and await self._resolver.tags(new) is None:
             await self._acls.drop_acl(new)
 

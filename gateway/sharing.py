@@ -63,7 +63,8 @@ def check_change(
 def _reaches(own: tuple[str, ...], role: str, kind: Kind, matrix: RoleMatrix) -> bool:
     # A role that roles.yaml no longer has allows nothing, so anybody who shares may remove it.
     known = role in matrix.roles
-    return not known or any(r == MANAGER or matrix.covers(r, role, kind) for r in own)
+    mine = [r for r in own if r in matrix.roles]
+    return not known or any(r == MANAGER or matrix.covers(r, role, kind) for r in mine)
 
 
 def _managed(grants: Mapping[str, str], kind: Kind, matrix: RoleMatrix) -> bool:
