@@ -100,15 +100,17 @@ class Authorizer:
                 return Decision(True, Reason.ROLE_ALLOWS, route.call)
             return decide(principal, route.call, (), matrix)
         needs = self._known_needs(call.refs)
+        complete = True
         if needs is None:
-            needs = await self._needs(call.refs, principal)
-        if needs is None:
-            return self._absent(call, principal, matrix)
-        if route.new_traces:
-            _refuse_moves(needs)
+            needs, complete = await self._needs(call.refs)
+        if not complete:
+            return self._absent(call, principal, matrix, needs)
         if not needs:
             return Decision(False, Reason.CALL_UNLISTED, route.call)
-        return decide(principal, route.call, needs, matrix)
+        decision = decide(principal, route.call, needs, matrix)
+        if decision.allowed and route.new_traces:
+            _refuse_moves(needs)
+        return decision
 
     def _known_needs(self, refs: Sequence[Ref]) -> list[Need] | None:
         """The hot path: everything is in memory, nothing is awaited."""
@@ -124,21 +126,32 @@ class Authorizer:
                 needs.append(Need(ref.call, resource, acl))
         return needs
 
-    async def _needs(self, refs: Sequence[Ref], principal: Principal) -> list[Need] | None:
-        needs = []
+    async def _needs(self, refs: Sequence[Ref]) -> tuple[list[Need], bool]:
+        """The needs of the identifiers in order; False: one names nothing, those before it."""
+        needs: list[Need] = []
         for ref in refs:
             resources = await self._resolver.resolve(ref, refs)
             if resources is None:
-                return None
+                return needs, False
             for resource in resources:
                 acl = await self._ownership.acl(resource)
                 needs.append(Need(_needed(ref, resource), resource, acl))
-        return needs
+        return needs, True
 
-    def _absent(self, call: Call, principal: Principal, matrix: RoleMatrix) -> Decision:
-        """Something that the request names does not exist: only an admin hears it from MLflow."""
+    def _absent(
+        self, call: Call, principal: Principal, matrix: RoleMatrix, before: Sequence[Need]
+    ) -> Decision:
+        """Something that the request names does not exist: only an admin hears it from MLflow.
+
+        What comes ``before`` it is decided first, as it would be if the thing were there and
+        hidden: the two must not be told apart.
+        """
         if principal.admin and call.route.call in matrix.admin:
             return Decision(True, Reason.ADMIN, call.route.call)
+        if before:
+            decision = decide(principal, call.route.call, before, matrix)
+            if not decision.allowed:
+                return decision
         return Decision(False, Reason.ABSENT, call.route.call)
 
     async def allowed(self, refs: Iterable[Ref], principal: Principal) -> frozenset[str]:
@@ -148,7 +161,9 @@ class Authorizer:
         for ref in refs:
             needs = self._known_needs((ref,))
             if needs is None:
-                needs = await self._needs((ref,), principal)
+                needs, complete = await self._needs((ref,))
+                if not complete:
+                    continue
             if needs and all(may(principal, need, matrix) for need in needs):
                 kept.add(ref.id)
         return frozenset(kept)
