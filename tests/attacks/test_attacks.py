@@ -6,6 +6,8 @@ attempt MLflow's own database and files must be what they were.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
 
 from tests.attacks.attempt import Attempt
@@ -25,8 +27,10 @@ def _row(row: Attempt) -> object:
 
 
 @pytest.fixture(scope="session")
-def witness(stack: Stack) -> Witness:
-    return Witness(stack)
+def witness(stack: Stack) -> Iterator[Witness]:
+    made = Witness(stack)
+    yield made
+    made.close()
 
 
 @pytest.fixture(scope="session")

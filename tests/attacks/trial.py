@@ -21,7 +21,7 @@ def send_to_gateway(
     """What was sent, everything that came back, and the answers in it."""
     sent = request.wire(world, stack.tokens)
     # What is not plain HTTP may leave both sides waiting for the other.
-    received, answers = exchange(stack.url, sent, seconds=30.0 if request.raw is None else 3.0)
+    received, answers = exchange(stack.url, sent, seconds=30.0 if request.raw is None else 1.5)
     return sent, received, answers
 
 
@@ -110,7 +110,7 @@ def _neutral(received: bytes, ids: list[str]) -> tuple[list[bytes], bytes]:
     plain = body
     for one in ids:
         plain = re.sub(rb"(?<!\w)" + re.escape(one.encode()) + rb"(?!\w)", b"ID", plain)
-    drop = [b"x-request-id", b"date"] + ([b"content-length"] if plain != body else [])
+    drop = (b"x-request-id", b"date", b"content-length")  # a request id may be longer
     lines = [line for line in head.split(b"\r\n") if line.partition(b":")[0].lower() not in drop]
     return lines, plain
 
@@ -126,6 +126,5 @@ def works_without_the_gateway(
         sent = request.wire(world, {})
         received, _answers = exchange(stack.mlflow.url, sent)
         leaked = leaked or bool(leaks(received, sent, world))
-    if attempt.direct == "leaks":
-        return leaked
-    return bool(differences(state, witness.state()))
+    changed = bool(differences(state, witness.state()))
+    return leaked if attempt.direct == "leaks" else changed

@@ -7,10 +7,8 @@ victims, for attempts that are allowed to change what the attacker owns.
 
 from __future__ import annotations
 
-import hashlib
 import sqlite3
 from collections.abc import Mapping
-from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -23,29 +21,62 @@ _ACL_QUIET = frozenset({"feed", "sqlite_sequence", "person"})
 _TOKEN_QUIET = frozenset({"last_used"})
 
 
+class _Database:
+    """One SQLite file of a server, read again only when somebody has written to it."""
+
+    def __init__(self, path: Path, quiet: frozenset[str] = frozenset()) -> None:
+        self._path = path
+        self._quiet = quiet
+        self._connection: sqlite3.Connection | None = None
+        self._version = -1
+        self._tables: Tables = {}
+
+    def tables(self) -> Tables:
+        if self._connection is None:
+            self._connection = sqlite3.connect(
+                f"file:{self._path}?mode=ro", uri=True, timeout=10, check_same_thread=False
+            )
+        (version,) = self._connection.execute("PRAGMA data_version").fetchone()
+        if version != self._version:
+            self._tables = _read(self._connection, self._quiet)
+            self._version = version
+        return self._tables
+
+    def close(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+
+
 class Witness:
     """Reads everything that an attack could have changed."""
 
     def __init__(self, stack: Stack) -> None:
         self._folder = stack.folder
+        self._mlflow = _Database(stack.folder / "mlflow.db")
+        self._acl = _Database(stack.folder / "acl.db", _TOKEN_QUIET)
 
     def state(self) -> dict[str, Any]:
         """All of it, by place."""
-        found: dict[str, Any] = dict(_tables(self._folder / "mlflow.db"))
-        for name, rows in _tables(self._folder / "acl.db", _TOKEN_QUIET).items():
+        found: dict[str, Any] = dict(self._mlflow.tables())
+        for name, rows in self._acl.tables().items():
             if name not in _ACL_QUIET:
                 found[f"acl {name}"] = rows
         found["files"] = self._files()
         return found
 
-    def _files(self) -> frozenset[tuple[str, str]]:
-        """Every file below the servers' folder but their logs and databases, with its content."""
+    def close(self) -> None:
+        """Let go of the databases."""
+        self._mlflow.close()
+        self._acl.close()
+
+    def _files(self) -> frozenset[tuple[str, int, int]]:
+        """Every file below the servers' folder but their logs, settings and databases."""
         kept = set()
         for path in self._folder.rglob("*"):
             plain = path.is_file() and path.suffix not in (".log", ".yaml")
             if plain and not path.name.startswith(("mlflow.db", "acl.db")):
-                digest = hashlib.sha256(path.read_bytes()).hexdigest()
-                kept.add((str(path.relative_to(self._folder)), digest))
+                seen = path.stat()
+                kept.add((str(path.relative_to(self._folder)), seen.st_size, seen.st_mtime_ns))
         return frozenset(kept)
 
 
@@ -59,15 +90,13 @@ def differences(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str
     return said
 
 
-def _tables(database: Path, quiet: frozenset[str] = frozenset()) -> Tables:
+def _read(db: sqlite3.Connection, quiet: frozenset[str]) -> Tables:
     found: Tables = {}
-    with closing(sqlite3.connect(f"file:{database}?mode=ro", uri=True, timeout=10)) as db:
-        names = db.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall()
-        for (name,) in names:
-            read = db.execute(f'SELECT * FROM "{name}"')
-            columns = [c[0] for c in read.description]
-            keep = [i for i, column in enumerate(columns) if column not in quiet]
-            found[name] = frozenset(tuple(row[i] for i in keep) for row in read)
+    names = db.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall()
+    for (name,) in names:
+        rows = db.execute(f'SELECT * FROM "{name}"')
+        keep = [i for i, column in enumerate(rows.description) if column[0] not in quiet]
+        found[name] = frozenset(tuple(row[i] for i in keep) for row in rows)
     return found
 
 

@@ -85,7 +85,8 @@ ROWS = (
         "escaped-string",
         "the id is written with unicode escapes",
         _ask(
-            '{ mlflowGetExperiment(input: {experimentId: "\\u00@EHEX@"}) { experiment { name tags { value } } } }'
+            '{ mlflowGetExperiment(input: {experimentId: "\\u00@EHEX@"}) '
+            "{ experiment { name tags { value } } } }"
         ),
     ),
     _row(

@@ -1,4 +1,4 @@
-"""Who calls: headers that claim to know, credentials that are not, exceptions that should not be."""
+"""Who calls: headers that claim to know, bad credentials, exceptions that should not be."""
 
 from __future__ import annotations
 

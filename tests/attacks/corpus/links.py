@@ -96,7 +96,7 @@ TRACES = (
         "trace-move",
         "writing a known trace id again moves the trace to the writer's experiment",
         post(f"{V3}/traces", _info("@T@")),
-        BAD,
+        DENIED,
         direct="changes",
     ),
     Attempt(
@@ -125,7 +125,7 @@ TRACES = (
             f"{V3}/traces",
             _info("tr-@NEW_HEX@", assessments=[{**_VERDICT, "trace_id": "@T@"}]),
         ),
-        BAD,
+        DENIED,
     ),
     Attempt(
         "trace-create-with-foreign-assessment",
@@ -246,6 +246,12 @@ TRACES = (
         ),
         BAD,
         direct="changes",
+    ),
+    Attempt(
+        "trace-oracle-behind-lacking-role",
+        "a reader is told of the lacking role only when the other thing exists",
+        post(f"{A}/traces/link-to-run", {"run_id": "@RX@", "trace_ids": ["@T@"]}),
+        twin=_NO_T,
     ),
     Attempt(
         "trace-link-prompts",

@@ -246,7 +246,7 @@ ROWS = (
         "model-create-over-foreign",
         "a create that fails must not make the caller its owner",
         post(f"{A}/registered-models/create", {"name": "@M@"}),
-        TAKEN,
+        DENIED,
         then=((get(f"{A}/registered-models/get?name=@M@"), HIDDEN),),
     ),
     Attempt(

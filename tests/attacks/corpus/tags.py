@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
+from typing import Literal
 
 from tests.attacks.attempt import BAD, DENIED, Attempt, Expect, Request, post, send
 
@@ -222,10 +224,12 @@ def _otlp(
     expect: Expect = DENIED,
     *headers: tuple[str, str],
     direct: bool = False,
+    twin: Mapping[str, str] | None = None,
 ) -> Attempt:
     headers = headers or (("x-mlflow-experiment-id", "@EC@"),)
     request = Request("POST", "/v1/traces", body, headers)
-    return Attempt(f"otlp-{name}", why, request, expect, direct="changes" if direct else "")
+    works: Literal["", "changes"] = "changes" if direct else ""
+    return Attempt(f"otlp-{name}", why, request, expect, direct=works, twin=twin or {})
 
 
 _JSON_IDS = json.dumps(
@@ -289,6 +293,7 @@ OTLP = (
         DENIED,
         ("x-mlflow-experiment-id", "@EC@"),
         ("x-mlflow-run-id", "@R@"),
+        twin={"@R@": "@NO_R@"},
     ),
     _otlp(
         "foreign-trace",
