@@ -84,28 +84,11 @@ def test_killed_between_mlflows_answer_and_the_acl_the_maker_still_owns_it(
 ) -> None:
     here = gateway_of([relay.url])
     name = name_of("killed")
-    relay.hold = f"{what}/create".encode()
-    failure: list[BaseException] = []
-
-    def create() -> None:
-        try:
-            here.call("alice", "POST", f"{API}/{what}/create", {"name": name})
-        except (OSError, HTTPException) as error:
-            failure.append(error)
-
-    caller = threading.Thread(target=create)
-    caller.start()
-    assert relay.held.wait(30), "MLflow has answered; the gateway does not know yet"
-    os.killpg(here.gateway.process.pid, signal.SIGKILL)
-    here.gateway.process.wait(10)
-    relay.release.set()
-    caller.join(30)
-    assert failure, "the caller got no answer"
+    _killed_during(here, relay, f"{what}/create", {"name": name})
 
     kind, made = _made_directly(stack, what, name)
     assert stored_acl(here.folder, kind, made) is None
 
-    relay.hold = None
     again = gateway_of([relay.url])
     get = get_experiment if kind is Kind.EXPERIMENT else get_model
     assert get(again, "alice", made).status == 200
@@ -114,6 +97,59 @@ def test_killed_between_mlflows_answer_and_the_acl_the_maker_still_owns_it(
     assert grants_of(again, "alice", kind.value, made)["user:alice"] == "manager"
     ok(share(again, "alice", kind.value, made, "user:carol", "reader"))
     assert get(again, "carol", made).status == 200
+
+
+def _killed_during(
+    here: Stack, relay: Relay, call: str, body: dict[str, str], who: str = "alice"
+) -> None:
+    """Make a call; kill the gateway once MLflow has answered and before the gateway hears it."""
+    relay.hold = call.encode()
+    failure: list[BaseException] = []
+
+    def ask() -> None:
+        try:
+            here.call(who, "POST", f"{API}/{call}", body)
+        except (OSError, HTTPException) as error:
+            failure.append(error)
+
+    caller = threading.Thread(target=ask)
+    caller.start()
+    assert relay.held.wait(30), "MLflow has answered; the gateway does not know yet"
+    os.killpg(here.gateway.process.pid, signal.SIGKILL)
+    here.gateway.process.wait(10)
+    relay.release.set()
+    caller.join(30)
+    assert failure, "the caller got no answer"
+    relay.hold = None
+
+
+def test_killed_in_a_rename_every_grant_is_there_under_the_new_name(
+    relay: Relay, gateway_of: Callable[..., Stack]
+) -> None:
+    here = gateway_of([relay.url])
+    old, new = new_model(here, "alice"), name_of("renamed")
+    ok(share(here, "alice", "model", old, "user:carol", "editor"))
+    before = grants_of(here, "alice", "model", old)
+    _killed_during(here, relay, "registered-models/rename", {"name": old, "new_name": new})
+    again = gateway_of([relay.url])
+    assert grants_of(again, "alice", "model", new) == before
+    # The old name is free, whatever was left behind.
+    new_model(again, "carol", old)
+    assert get_model(again, "alice", old).status == 404
+
+
+def test_killed_in_a_create_the_name_still_starts_fresh(
+    stack: Stack, relay: Relay, gateway_of: Callable[..., Stack]
+) -> None:
+    here = gateway_of([relay.url])
+    model = new_model(here, "alice")
+    ok(share(here, "alice", "model", model, "user:bob", "manager"))
+    ok(stack.direct("DELETE", f"{API}/registered-models/delete", {"name": model}))
+    assert stored_acl(here.folder, Kind.MODEL, model) is not None
+    _killed_during(here, relay, "registered-models/create", {"name": model}, "carol")
+    again = gateway_of([relay.url])
+    assert get_model(again, "bob", model).status == 404
+    assert set(grants_of(again, "carol", "model", model)) == {"user:carol", "group:research"}
 
 
 def _made_directly(stack: Stack, what: str, name: str) -> tuple[Kind, str]:
