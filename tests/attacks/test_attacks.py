@@ -7,6 +7,7 @@ attempt MLflow's own database and files must be what they were.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 
@@ -56,6 +57,27 @@ def test_the_corpus_is_large_and_each_row_is_its_own() -> None:
 @pytest.mark.parametrize("attempt", [_row(row) for row in CORPUS])
 def test_attempt_is_stopped(stack: Stack, world: World, witness: Witness, attempt: Attempt) -> None:
     attempt_is_stopped(stack, world, witness, attempt)
+
+
+@pytest.mark.parametrize(
+    ("row", "says"),
+    [
+        ("run-get", "the secret word came back"),
+        ("run-get", "status 200, wanted 403"),
+        ("run-set-tag", "tags: new"),
+        ("artifact-put", "files: new"),
+        ("acl-show-foreign", "status 200, wanted 403"),
+        ("acl-grant-oneself", "acl grants: new"),
+    ],
+)
+def test_the_trial_notices_an_attempt_that_works(
+    stack: Stack, bare_world: World, witness: Witness, row: str, says: str
+) -> None:
+    """The same requests sent by an admin do work, and every kind of damage is reported."""
+    attempt = next(one for one in CORPUS if one.id == row)
+    admins = replace(attempt, request=replace(attempt.request, who="dave"), twin={})
+    with pytest.raises(AssertionError, match=says):
+        attempt_is_stopped(stack, bare_world, witness, admins)
 
 
 def test_mlflow_shows_the_victims_as_they_were_made(stack: Stack, world: World) -> None:

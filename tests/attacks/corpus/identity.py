@@ -81,7 +81,7 @@ EXCEPTIONS = (
             ),
             who=None,
         ),
-        Expect(404),
+        DENIED,
     ),
     Attempt(
         "identity-workspace",
