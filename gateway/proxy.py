@@ -120,7 +120,7 @@ class Proxy:
         stream = self._upload(request, head) if route.body == "stream" else None
         answer = await parts.forwarder.send(call, head, trail, body=opaque, stream=stream)
         if route.answers:
-            received = await parts.forwarder.receive(answer)
+            received = await parts.forwarder.receive(answer, repeatable=call.route.repeatable)
             await parts.settler.after(call, principal, received.status, received.body)
             return parts.forwarder.whole_answer(received, trail.request_id)
         return await parts.forwarder.pass_on(request, answer, trail.request_id)
@@ -155,7 +155,7 @@ class Proxy:
         parts = self._parts
         await parts.settler.before(call)
         answer = await parts.forwarder.send(call, head, trail)
-        received = await parts.forwarder.receive(answer)
+        received = await parts.forwarder.receive(answer, repeatable=call.route.repeatable)
         await parts.settler.after(call, principal, received.status, received.body)
         taken = received.status == 400 and b"RESOURCE_ALREADY_EXISTS" in received.body
         if taken and await parts.authorizer.hides_name(call, principal):

@@ -52,7 +52,13 @@ class StreamSink:
             return
         lines.append(b"")
         try:
-            self._stream.write(b"\n".join(lines))
+            rest = memoryview(b"\n".join(lines))
+            while rest:
+                # An unbuffered file may take a part only.
+                taken = self._stream.write(rest)
+                if not taken:
+                    raise OSError("nothing could be written")
+                rest = rest[taken:]
             self._stream.flush()
         except (OSError, ValueError) as error:
             for _ in lines[1:]:

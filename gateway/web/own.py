@@ -14,7 +14,7 @@ from aiohttp import web
 from gateway.audit.event import Trail
 from gateway.errors import BadRequest, TooLarge, UnknownEndpoint
 from gateway.model import Principal
-from gateway.routes.bodies import parse_object
+from gateway.routes.bodies import dump, parse_object
 from gateway.routes.target import decode_once, parse_query, split_target
 from gateway.web.head import Head
 
@@ -79,6 +79,7 @@ class OwnEndpoints:
                 raise BadRequest(f"The query field '{name}' is given twice; give it once.")
             query[name] = values[0]
         body = parse_object(raw) if (raw := await _read(request, head)) else {}
+        dump(body)  # refuses text that no store can hold
         return await endpoint.respond(OwnCall(params, query, body, principal, trail))
 
     def _find(self, method: str, path: str) -> tuple[Endpoint, dict[str, str]]:
