@@ -16,6 +16,7 @@ from tests.attacks.corpus import (
     sharing,
     smuggling,
     tags,
+    telling_errors,
 )
 
 CORPUS: tuple[Attempt, ...] = (
@@ -31,4 +32,5 @@ CORPUS: tuple[Attempt, ...] = (
     *tags.ROWS,
     *sharing.ROWS,
     *server_wide.ROWS,
+    *telling_errors.ROWS,
 )

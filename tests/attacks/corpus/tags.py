@@ -315,7 +315,7 @@ OTLP = (
         {
             "resourceSpans": [
                 *_spans("@NEW_HEX@")["resourceSpans"],  # type: ignore[misc]
-                *_spans("@THEX@")["resourceSpans"],  # type: ignore[misc]
+                *_spans("@THEX@")["resourceSpans"],
             ]
         },
         DENIED,
