@@ -148,7 +148,7 @@ def test_the_hot_path_asks_no_store_and_no_lookup(stack: Stack) -> None:
 
     # The creation comes by once more in the change feed; from then on nothing is asked.
     until(lambda: asked(10) == (0, 0))
-    assert asked(200) == (0, 0)
+    assert asked(100) == (0, 0)
 
 
 def test_health_needs_no_sign_in_and_names_what_is_broken(
