@@ -134,9 +134,11 @@ def tag_dict(tags: Any) -> dict[str, str]:
 
 PROMPT_SOURCES = frozenset({"dummy-source", "prompt-template"})
 # MLflow takes these apart with urlparse, for which a query begins at '?' and a fragment at '#':
-# models:/m-1?x/1 is the logged model m-1 there. '%' could be decoded on the way to a file.
+# models:/m-1?x/1 is the logged model m-1 there, and so is whatever has no version or alias.
+# '%' could be decoded on the way to a file.
 _MODEL_ID_URI = re.compile(r"models:/(m-[A-Za-z0-9]+)", re.ASCII)
-_MODEL_NAME_URI = re.compile(r"(?:models|prompts):/([^/@?#]+)(?:/[^/@?#]+|@[^/@?#]+)?")
+_MODEL_NAME_URI = re.compile(r"(?:models|prompts):/([^/@?#]+)(?:/[^/@?#]+|@[^/@?#]+)")
+_PROMPT_NAME_URI = re.compile(r"prompts:/([^/@?#]+)")
 _RUN_URI = re.compile(r"runs:/([A-Za-z0-9][A-Za-z0-9_-]*)/([^?#%\\]+)", re.ASCII)
 _PROXIED = re.compile(r"mlflow-artifacts:/(0|[1-9][0-9]*)(/[^/%\\?#;\s][^/%\\?#;]*)+", re.ASCII)
 
@@ -173,7 +175,7 @@ def parse_model_uri(uri: str) -> Source:
     """Read ``models:/name/version``, ``models:/name@alias``, ``prompts:/…``, ``models:/m-…``."""
     if found := _MODEL_ID_URI.fullmatch(uri):
         return Source(RefKind.LOGGED_MODEL, found[1])
-    if found := _MODEL_NAME_URI.fullmatch(uri):
+    if found := _MODEL_NAME_URI.fullmatch(uri) or _PROMPT_NAME_URI.fullmatch(uri):
         return Source(RefKind.MODEL, found[1])
     return Source(under=uri)
 
