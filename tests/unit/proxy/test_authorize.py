@@ -33,7 +33,11 @@ TRACE = {
 
 
 async def decided(world: World, target: str = RUN, who: Principal = ME) -> Reason:
-    return (await world.authorizer.decision(world.call("GET", target), who)).reason
+    """Three times: from the store, made from memory, remembered."""
+    call = world.call("GET", target)
+    reasons = [(await world.authorizer.decision(call, who)).reason for _ in range(3)]
+    assert len(set(reasons)) == 1
+    return reasons[0]
 
 
 async def test_the_steady_state_reads_neither_store_nor_mlflow(world: World) -> None:

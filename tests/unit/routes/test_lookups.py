@@ -40,7 +40,8 @@ SOURCES: dict[str, Source] = {
 UNDER = [
     "", "dummy-source ", "models:/", "models:/a/b/c", "models://churn/1", "models:///churn/1",
     "MODELS:/churn/1", " models:/churn/1", "models:/m-1?x/1", "models:/churn?x/1", "models:/m-1?x",
-    "models:/m-1?x@a", "models:/churn", "models:/a#b", "models:/a@b@c", "models:/a/1@b", "models:churn/1",
+    "models:/m-1?x@a", "models:/churn",
+    "models:/a#b", "models:/a@b@c", "models:/a/1@b", "models:churn/1",
     "runs:/abc", "runs:/abc/", "runs://abc/model", "runs:/abc/../x", "runs:/abc/a/../../x",
     "runs:/abc/./x", "runs:/abc/%2e%2e/x", "runs:/abc/a?b", "runs:/abc/a#b", "runs:/abc/a\\b",
     "runs:/../x", "runs:/-abc/x", "mlflow-artifacts:/7", "mlflow-artifacts:/07/x",
