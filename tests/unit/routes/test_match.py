@@ -120,3 +120,8 @@ def test_two_rows_for_one_path_are_a_mistake() -> None:
     row = Route(method="GET", path="/x", prefixes=BARE, call="x", does="read")
     with pytest.raises(ValueError, match="two rows"):
         Matcher((row, row))
+
+
+@pytest.mark.parametrize("path", ["/static-files/", "/static-files/a/", "/static-files"])
+def test_a_rest_does_not_end_with_a_slash_and_is_never_empty(path: str) -> None:
+    assert MATCHER.match("GET", path) is None
