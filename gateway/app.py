@@ -10,8 +10,6 @@ from collections.abc import Coroutine, Mapping
 from pathlib import Path
 from typing import Any
 
-from aiohttp import web
-
 from gateway.acl.cache import AclCache
 from gateway.acl.open import open_store
 from gateway.acl.store import Change, Store, StoreUnavailable
@@ -40,11 +38,12 @@ from gateway.web.api.health import HealthApi
 from gateway.web.api.people import PeopleApi
 from gateway.web.api.tokens import TokensApi
 from gateway.web.own import OwnEndpoints
+from gateway.web.server import HttpServer
 from gateway.web.service import Service
 
 log = logging.getLogger(__name__)
 
-_MAX_LINE = 16 * 1024
+_MAX_FIELD = 16 * 1024
 _SHARE_SECONDS = 1.0
 _PAGE_TOKEN_SECRET = "page-token"
 
@@ -78,6 +77,7 @@ class Gateway:
             self.forwarder.ask,
             prefix=settings.upstream.static_prefix,
             remember=settings.limits.ref_cache,
+            clock=clock,
         )
         self.ownership = Ownership(self.acls, self.resolver, self._matrix, clock)
         self.authorizer = Authorizer(self.acls, self.ownership, self.resolver, self._matrix)
@@ -93,7 +93,7 @@ class Gateway:
         self._clock = clock
         self._audit: Sink = open_sink(settings.audit.to, self.metrics.lose_audit_line)
         self._tasks: set[asyncio.Task[None]] = set()
-        self._server: web.Server | None = None
+        self._server: HttpServer | None = None
         self._listeners: list[asyncio.Server] = []
         self.service: Service | None = None
 
@@ -107,15 +107,8 @@ class Gateway:
         if self.settings.workers > 1:
             self._run(self._share_metrics())
         self.service = self._service(PageTokens([secret]))
-        # Bodies pass as they are; cancelling the handler when the client leaves closes MLflow's
-        # side at once.
-        self._server = web.Server(
-            self.service,
-            handler_cancellation=True,
-            auto_decompress=False,
-            access_log=None,
-            max_line_size=_MAX_LINE,
-            max_field_size=_MAX_LINE,
+        self._server = HttpServer(
+            self.service, max_line=self.settings.limits.target_bytes, max_field=_MAX_FIELD
         )
         loop = asyncio.get_running_loop()
         tls = _tls(self.settings)

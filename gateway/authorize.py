@@ -13,7 +13,7 @@ from gateway.rbac import Need, decide, decide_server, explain, may
 from gateway.resolve import Ownership, Resolver
 from gateway.roles import READ_CALL, RoleMatrix
 from gateway.routes.describe import Call
-from gateway.routes.route import Creates, Ref, RefKind
+from gateway.routes.route import Creates, Ref, RefKind, Renames, kind_of
 
 Matrix = Callable[[], RoleMatrix]
 _MOST_DECISIONS = 50_000
@@ -178,15 +178,20 @@ class Authorizer:
         return lambda one: any(matrix.allows(role, kind, call) for role in visible.get(one, ()))
 
     async def hides_name(self, call: Call, principal: Principal) -> bool:
-        """Whether the name that a create asks for belongs to something the principal cannot
-        read. MLflow's client takes RESOURCE_ALREADY_EXISTS for "go on with that one"."""
-        name = str((call.body or {}).get("name", ""))
+        """Whether the name that a create or rename asks for belongs to something the principal
+        cannot read. MLflow's client takes RESOURCE_ALREADY_EXISTS for "go on with that one"."""
+        body = call.body or {}
         for answer in call.route.answers:
-            if isinstance(answer, Creates):
+            if isinstance(answer, Renames):
+                wanted = Ref(RefKind.MODEL, body[answer.new_field], READ_CALL[Kind.MODEL])
+            elif isinstance(answer, Creates):
                 kind = RefKind.MODEL if answer.kind is Kind.MODEL else RefKind.EXPERIMENT_NAME
-                found = await self._resolver.resolve(Ref(kind, name, READ_CALL[answer.kind]))
-                if found is None or not await self.may_read(principal, found[0]):
-                    return True
+                wanted = Ref(kind, str(body.get("name", "")), READ_CALL[answer.kind])
+            else:
+                continue
+            found = await self._resolver.resolve(wanted)
+            if found is None or not await self.may_read(principal, found[0]):
+                return True
         return False
 
     async def may_read(self, principal: Principal, resource: Resource) -> bool:
@@ -211,6 +216,12 @@ def _refused_outright(call: Call, principal: Principal, matrix: RoleMatrix) -> D
         return Decision(False, Reason.RESERVED_TAG, name)
     if call.admin_fields and not principal.admin:
         return Decision(False, Reason.ADMIN_FIELD, name)
+    if not principal.admin:
+        for ref in call.refs:
+            # Before anything is looked up: else the answer would tell whether it exists.
+            sure = ref.kind is not RefKind.MODEL_SOURCE
+            if sure and not matrix.roles_allowing(kind_of(ref.kind), ref.call):
+                return Decision(False, Reason.CALL_UNLISTED, name)
     if call.graphql is not None:
         # A document can run searches that name no resource; each is a call of its own.
         for twin in sorted(set(call.graphql.calls) - {ref.call for ref in call.refs}):

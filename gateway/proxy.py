@@ -81,8 +81,6 @@ class Proxy:
         else:
             principal = await self.principal(head)
             trail.principal = principal
-            if parts.rate.limits:
-                parts.rate.take(principal.name)
         if call is None:
             raw_body = await self._json_body(request, head) if route.takes_json else None
             if raw_body is not None and len(raw_body) > _LARGE:
@@ -136,7 +134,13 @@ class Proxy:
             self._reads[head.target] = call
 
     async def principal(self, head: Head) -> Principal:
-        """Who calls; raises Unauthenticated or Unavailable."""
+        """Who calls; raises Unauthenticated, Unavailable, or TooManyRequests."""
+        principal = await self._identified(head)
+        if self._parts.rate.limits:
+            self._parts.rate.take(principal.name)
+        return principal
+
+    async def _identified(self, head: Head) -> Principal:
         identify = self._parts.identify
         if len(head.authorizations) == 1 and head.headers.cookie is None:
             known = identify.cached(head.authorizations[0])

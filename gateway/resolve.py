@@ -14,7 +14,7 @@ from typing import Any
 
 from gateway.acl.cache import AclCache
 from gateway.acl.generations import UNKNOWN
-from gateway.clock import Clock
+from gateway.clock import Clock, SystemClock
 from gateway.errors import Unavailable
 from gateway.model import Acl, Kind, Resource
 from gateway.ownership import acl_from_tags
@@ -38,16 +38,20 @@ Ask = Callable[[str], Awaitable[tuple[int, bytes]]]
 _DIRECT = frozenset({RefKind.EXPERIMENT, RefKind.ARTIFACT_PATH})
 _SOURCES = frozenset({RefKind.MODEL_SOURCE, RefKind.MODEL_URI})
 _UNOWNED_SECONDS = 15.0
+_TRACE_SECONDS = 30.0
 
 
 class Resolver:
     """Answers "which experiments or models does this identifier belong to"."""
 
-    def __init__(self, ask: Ask, *, prefix: str, remember: int) -> None:
+    def __init__(self, ask: Ask, *, prefix: str, remember: int, clock: Clock | None = None) -> None:
+        """``prefix``: MLflow's static prefix; ``remember``: how many mappings to keep."""
         self._ask = ask
+        self._clock = clock or SystemClock()
         self._prefix = prefix
         self._remember = remember
         self._known: dict[tuple[RefKind, str], tuple[Resource, ...]] = {}
+        self._traces: dict[str, tuple[float, tuple[Resource, ...]]] = {}
         self._asking: dict[tuple[RefKind, str], asyncio.Task[tuple[Resource, ...] | None]] = {}
         self.asked = 0
 
@@ -58,17 +62,28 @@ class Resolver:
             return (Resource(Kind.EXPERIMENT, ref.id),)
         if kind is RefKind.MODEL:
             return (Resource(Kind.MODEL, ref.id),)
-        return self._known.get((RefKind.TRACE if kind is RefKind.NEW_TRACE else kind, ref.id))
+        if kind is RefKind.TRACE or kind is RefKind.NEW_TRACE:
+            known = self._traces.get(ref.id)
+            if known is None or known[0] <= self._clock.monotonic():
+                return None
+            return known[1]
+        return self._known.get((kind, ref.id))
 
     def learn(self, kind: RefKind, value: str, experiment_id: str) -> None:
-        """Remember where something lives, from an answer that MLflow just gave."""
+        """Remember where something lives, from an answer that MLflow just gave.
+
+        A trace only for a while: its id is the client's choice, so after a deletion the same id
+        may come to live elsewhere.
+        """
+        if kind is RefKind.TRACE:
+            while len(self._traces) >= self._remember:
+                del self._traces[next(iter(self._traces))]
+            lives = (Resource(Kind.EXPERIMENT, experiment_id),)
+            self._traces[value] = (self._clock.monotonic() + _TRACE_SECONDS, lives)
+            return
         while len(self._known) >= self._remember:
             del self._known[next(iter(self._known))]
         self._known[kind, value] = (Resource(Kind.EXPERIMENT, experiment_id),)
-
-    def forget(self, kind: RefKind, value: str) -> None:
-        """Drop one mapping (what it named is gone)."""
-        self._known.pop((kind, value), None)
 
     async def resolve(self, ref: Ref, beside: Sequence[Ref] = ()) -> tuple[Resource, ...] | None:
         """The resources of one identifier; None when MLflow has no such thing.
@@ -84,9 +99,10 @@ class Resolver:
             return await self._resolve_source(ref, beside)
         kind = RefKind.TRACE if ref.kind is RefKind.NEW_TRACE else ref.kind
         found = await self._lookup_once(kind, ref.id)
-        if found is None and ref.kind is RefKind.NEW_TRACE:
-            return ()
-        return found
+        if ref.kind is RefKind.NEW_TRACE:
+            # What a loosely comparing database finds under another spelling is not new.
+            return () if found is None else found or None
+        return found or None
 
     async def _lookup_once(self, kind: RefKind, value: str) -> tuple[Resource, ...] | None:
         key = (kind, value)
@@ -98,11 +114,12 @@ class Resolver:
         return await asyncio.shield(task)
 
     async def _lookup(self, kind: RefKind, value: str) -> tuple[Resource, ...] | None:
+        """None: there is no such thing; (): there is, but not under this very id."""
         lookup = LOOKUPS[kind]
         answer = await self._get(lookup.target_for(value))
-        experiments = lookup.experiments_in(answer, value) if answer is not None else ()
-        if not experiments:
+        if answer is None:
             return None
+        experiments = lookup.experiments_in(answer, value)
         if lookup.stays and len(experiments) == 1:
             self.learn(kind, value, experiments[0])
         return tuple(Resource(Kind.EXPERIMENT, one) for one in experiments)

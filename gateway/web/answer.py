@@ -23,6 +23,7 @@ RawHeaders = Iterable[tuple[bytes, bytes]]
 JSON_TYPE = (b"content-type", b"application/json")
 _DROPPED = frozenset({b"server", b"set-cookie", b"location", b"content-length", b"x-request-id"})
 _SQL_MARKS = (b"[SQL:", b"sqlalchemy", b"sqlite3.", b"psycopg", b"pymysql", b"Traceback (most")
+_UNIQUE_MARKS = (b"UNIQUE constraint", b"Duplicate entry", b"duplicate key value")
 _CLEANED = (
     "MLflow failed on this call. Try again; if it goes on, give the request id "
     "to whoever runs this service."
@@ -122,7 +123,8 @@ def cleaned_error(status: int, body: bytes, request_id: str) -> bytes | None:
     message = _CLEANED
     if status < 500:
         code = _error_code(body)
-        message = _TAKEN if code == "RESOURCE_ALREADY_EXISTS" else _REFUSED
+        taken = code == "RESOURCE_ALREADY_EXISTS" or any(m in body for m in _UNIQUE_MARKS)
+        message = _TAKEN if taken else _REFUSED
     text = f"{message} (request {request_id})"
     return json.dumps({"error_code": code, "message": text}).encode("utf-8")
 

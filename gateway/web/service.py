@@ -18,7 +18,7 @@ from gateway.audit.event import Trail, event_of, result_of
 from gateway.audit.sinks import Sink
 from gateway.clock import Clock
 from gateway.credentials.chain import challenge
-from gateway.errors import Forbidden, GatewayError, Unauthenticated
+from gateway.errors import BadRequest, Forbidden, GatewayError, Unauthenticated
 from gateway.metrics import Metrics
 from gateway.proxy import Proxy
 from gateway.settings import Settings
@@ -124,6 +124,23 @@ class Service:
             defect = _Unexpected("The gateway failed on this call; report the request id.")
             defect.__cause__ = error
             response = self._refused(request, defect, head, trail)
+        self._record(trail)
+        return response
+
+    def unreadable(self, request: web.BaseRequest, status: int) -> web.StreamResponse:
+        """The answer to bytes that are not an HTTP request (or to a defect below this layer)."""
+        clock = self._clock
+        self._count += 1
+        trail = Trail(f"{self._prefix}{self._count:x}", clock.now(), clock.monotonic())
+        peer = request.protocol.peername
+        trail.peer = str(peer[0]) if isinstance(peer, tuple) else ""
+        error: GatewayError = BadRequest(
+            "This is not an HTTP request that the gateway can read; check the request line, the "
+            "headers and their sizes."
+        )
+        if status >= 500:
+            error = _Unexpected("The gateway failed on this call; report the request id.")
+        response = self._refused(request, error, None, trail)
         self._record(trail)
         return response
 

@@ -114,8 +114,8 @@ UNKNOWN = Expect(404, "ENDPOINT_NOT_FOUND")
 NOBODY = Expect(401, "UNAUTHENTICATED")
 NOTHING = Expect(200)
 """Answered, with nothing of the victims in it."""
-UNPARSED = Expect(400)
-"""The web server's own refusal of bytes that are not HTTP."""
+UNPARSED = BAD
+"""The refusal of bytes that are not HTTP."""
 
 
 @dataclass(frozen=True)

@@ -240,7 +240,7 @@ ROWS = (
         "model-rename-onto-foreign",
         "one's own model under a foreign name would take its grants over",
         post(f"{A}/registered-models/rename", {"name": "@MC@", "new_name": "@M@"}),
-        TAKEN,
+        DENIED,
     ),
     Attempt(
         "model-create-over-foreign",
