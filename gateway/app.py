@@ -6,7 +6,7 @@ import asyncio
 import logging
 import socket
 import ssl
-from collections.abc import Coroutine, Mapping
+from collections.abc import Awaitable, Coroutine, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +45,7 @@ log = logging.getLogger(__name__)
 
 _MAX_FIELD = 16 * 1024
 _SHARE_SECONDS = 1.0
+_CLOSE_SECONDS = 5.0
 _PAGE_TOKEN_SECRET = "page-token"
 
 
@@ -117,19 +118,21 @@ class Gateway:
             self._listeners.append(made)
 
     async def stop(self) -> None:
-        """Not ready first, then drain, then close everything. Bounded by ``drain_seconds``."""
+        """Not ready first, then drain, then close everything. Each step is bounded, and one that
+        fails does not keep the next from being done."""
         if self.service is not None:
             await self.service.drain()
         for listener in self._listeners:
             listener.close()
         if self._server is not None:
-            await self._server.shutdown(1.0)
-        for task in self._tasks:
+            await _closing(self._server.shutdown(1.0), "client connections")
+        tasks = tuple(self._tasks)
+        for task in tasks:
             task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-        await self.identify.stop()
-        await self.upstreams.close()
-        await self.store.close()
+        await _closing(asyncio.gather(*tasks, return_exceptions=True), "background tasks")
+        await _closing(self.identify.stop(), "identity providers")
+        await _closing(self.upstreams.close(), "connections to MLflow")
+        await _closing(self.store.close(), "the ACL store")
         self._audit.close()
 
     async def problems(self) -> Mapping[str, str]:
@@ -213,6 +216,13 @@ class Gateway:
             self._refresh_metrics()
             self.metrics.share()
             await asyncio.sleep(_SHARE_SECONDS)
+
+
+async def _closing(work: Awaitable[Any], what: str) -> None:
+    try:
+        await asyncio.wait_for(work, _CLOSE_SECONDS)
+    except (OSError, RuntimeError, ValueError) as error:  # TimeoutError is an OSError
+        log.warning("closing %s: %r", what, error)
 
 
 def _tls(settings: Settings) -> ssl.SSLContext | None:

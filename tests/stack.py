@@ -202,9 +202,7 @@ async def _make_tokens(store_url: str, people: Mapping[str, tuple[str, ...]]) ->
     return made
 
 
-def make_tokens(
-    store_url: str, people: Mapping[str, tuple[str, ...]] = PEOPLE
-) -> dict[str, str]:
+def make_tokens(store_url: str, people: Mapping[str, tuple[str, ...]] = PEOPLE) -> dict[str, str]:
     """API tokens for sample people, written to a store."""
     return asyncio.run(_make_tokens(store_url, people))
 
@@ -223,7 +221,9 @@ class Stack:
     def url(self) -> str:
         return self.gateway.url
 
-    def call(self, who: str | None, method: str, path: str, json_body: Any = None, **more: Any) -> Answer:
+    def call(
+        self, who: str | None, method: str, path: str, json_body: Any = None, **more: Any
+    ) -> Answer:
         """One request through the gateway as ``who`` (None: nobody)."""
         token = self.tokens[who] if who is not None else None
         return http(method, self.url + path, token=token, json_body=json_body, **more)

@@ -123,7 +123,8 @@ class _Mlflow:
 
     async def ended(self) -> None:
         """Return when MLflow ends by itself."""
-        while self._process.poll() is None:
+        # Not by a thread that waits: it would keep the event loop from closing.
+        while self._process.poll() is None:  # noqa: ASYNC110
             await asyncio.sleep(_LOOK_SECONDS)
 
     def stop(self) -> None:

@@ -37,7 +37,7 @@ def render(
     error: GatewayError, request_id: str, *, page: bool, public_url: str, challenge: str
 ) -> Whole:
     """The answer for a refusal. ``challenge`` is the WWW-Authenticate value of a 401."""
-    headers = [(b"x-request-id", request_id.encode("ascii")), (b"cache-control", b"no-store")]
+    headers = [(b"x-request-id", request_id.encode("ascii"))]
     if error.retry_after is not None:
         headers.append((b"retry-after", str(error.retry_after).encode("ascii")))
     if isinstance(error, Unauthenticated):
@@ -64,6 +64,7 @@ def _page(
         _HTML_TYPE,
         (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
         (b"x-content-type-options", b"nosniff"),
+        (b"cache-control", b"no-store"),
         *headers,
     ]
     return Whole(error.status, headers, text.encode("utf-8"))
