@@ -1,0 +1,137 @@
+"""A run: one document with its latest metrics, params and tags, and an entry in a list.
+
+While a run is under way its entry only points to it, so that logging writes no shared partition.
+When it has ended the entry holds a copy, rewritten with every later change, so that a search reads
+thousands of runs with a few Queries.
+"""
+
+from __future__ import annotations
+
+import json
+import zlib
+from collections.abc import Iterable
+
+from mlflow.entities import (
+    LifecycleStage,
+    LoggedModelInput,
+    LoggedModelOutput,
+    Param,
+    Run,
+    RunData,
+    RunInfo,
+    RunInputs,
+    RunOutputs,
+    RunStatus,
+    RunTag,
+)
+
+from dynamodb_store import keys, schema
+from dynamodb_store.codec import Item
+from dynamodb_store.documents import Document
+from dynamodb_store.entities.dataset import input_of
+from dynamodb_store.entities.points import unpack
+from dynamodb_store.table import Action
+
+TAGS, PARAMS, METRICS, DATASETS, MODELS_IN, MODELS_OUT = "t", "p", "m", "d", "i", "o"
+SECTIONS = (TAGS, PARAMS, METRICS, DATASETS, MODELS_IN, MODELS_OUT)
+COPIED = "copied"
+"""Whether the run's list entry holds a copy that each change has to renew."""
+
+
+def id_of(document: Document) -> str:
+    """The run's id."""
+    return document.pk.removeprefix("R#")
+
+
+def is_active(document: Document) -> bool:
+    """Whether the run is not deleted."""
+    return bool(document.head["stage"] == LifecycleStage.ACTIVE)
+
+
+def entry(document: Document) -> Action:
+    """The write of the run's list entry; marks in the document whether it holds a copy."""
+    head = document.head
+    pk, sk = keys.run_entry(head["experiment_id"], head["start_time"], id_of(document))
+    item: Item = {"pk": pk, "sk": sk}
+    settled = RunStatus.is_terminated(RunStatus.from_string(head["status"]))
+    head[COPIED] = False
+    if (settled or not is_active(document)) and document.size <= 4 * schema.DIGEST_BYTES:
+        packed = pack(document)
+        if len(packed) <= schema.DIGEST_BYTES:
+            head[COPIED] = True
+            item[schema.DIGEST] = packed
+    return ("Put", {"Item": item})
+
+
+def changed(document: Document) -> list[Action]:
+    """What has to be written with a change of the document besides itself."""
+    before = document.head[COPIED]
+    write = entry(document)
+    return [write] if before or document.head[COPIED] else []
+
+
+def pack(document: Document) -> bytes:
+    """The document as compressed bytes."""
+    values: list[list[str]] = []
+    blobs: list[list[str]] = []
+    for (section, name), value in document.values.items():
+        if isinstance(value, bytes):
+            blobs.append([section, name, value.hex()])
+        else:
+            values.append([section, name, value])
+    text = json.dumps([document.pk, document.head, document.revision, values, blobs])
+    return zlib.compress(text.encode("utf-8", "surrogatepass"), 6)
+
+
+def unpack_document(packed: bytes, sections: tuple[str, ...] = SECTIONS) -> Document:
+    """The document of ``pack``, for reading only."""
+    pk, head, revision, values, blobs = json.loads(zlib.decompress(packed))
+    document = Document(pk, head, sections, revision)
+    document.values = {(section, name): value for section, name, value in values}
+    document.values |= {(section, name): bytes.fromhex(text) for section, name, text in blobs}
+    return document
+
+
+def info_of(document: Document) -> RunInfo:
+    """MLflow's RunInfo."""
+    head = document.head
+    return RunInfo(
+        run_id=id_of(document),
+        run_name=head["name"],
+        experiment_id=head["experiment_id"],
+        user_id=head["user_id"],
+        status=head["status"],
+        start_time=head["start_time"],
+        end_time=head["end_time"],
+        lifecycle_stage=head["stage"],
+        artifact_uri=head["artifact_uri"],
+    )
+
+
+def run_of(document: Document, *, with_model_inputs: bool) -> Run:
+    """MLflow's Run. Its searches leave model inputs out, and so may we."""
+    metrics = document.section(METRICS)
+    data = RunData(
+        metrics=[next(unpack(bytes(value))).metric(key) for key, value in metrics.items()],  # type: ignore[arg-type]
+        params=[Param(key, value) for key, value in document.section(PARAMS).items()],
+        tags=[RunTag(key, value) for key, value in document.section(TAGS).items()],
+    )
+    inputs = RunInputs(
+        dataset_inputs=_in_order(input_of(bytes(value)) for value in _blobs(document, DATASETS)),
+        model_inputs=[LoggedModelInput(one) for one in document.section(MODELS_IN)]
+        if with_model_inputs
+        else None,
+    )
+    outputs = [
+        LoggedModelOutput(model_id=model_id, step=int(step))
+        for model_id, step in document.section(MODELS_OUT).items()
+    ]
+    return Run(info_of(document), data, inputs, RunOutputs(outputs))
+
+
+def _blobs(document: Document, section: str) -> Iterable[bytes]:
+    return (value for value in document.section(section).values() if isinstance(value, bytes))
+
+
+def _in_order(inputs):  # type: ignore[no-untyped-def]
+    return [one for _, one in sorted(inputs, key=lambda pair: pair[0])]

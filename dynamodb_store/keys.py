@@ -1,0 +1,125 @@
+"""Every key of the table, in one place; ``docs/store.md`` explains each.
+
+A key ends in at most one free text, or has its free texts hashed, so that names with ``#``,
+``/`` or any script cannot be mistaken for another key.
+"""
+
+from __future__ import annotations
+
+from hashlib import sha256
+
+Key = tuple[str, str]
+
+HEAD = "D"
+"""Sort key of a document's head; its pages are ``D#0001`` and so on."""
+HEAD_END = "D$"
+"""Just after the last page: ``$`` follows ``#``."""
+
+SHARDS = 8
+"""Partitions over which the runs of one experiment are listed. 1,500 creations a second cost
+3,000 write units (transactions count double), 375 a partition of the 1,000 that it can take."""
+
+_TEXT_BYTES = 900
+_INT64 = 2**63
+
+
+def text(value: str) -> str:
+    """Free text as the end of a key: itself after ``=``, or ``~`` and its hash when long."""
+    encoded = value.encode()
+    return f"={value}" if len(encoded) <= _TEXT_BYTES else f"~{sha256(encoded).hexdigest()}"
+
+
+def digest(*values: str) -> str:
+    """128 bits for one or more texts; the lengths keep ("a", "b") from being ("ab", "")."""
+    joined = "".join(f"{len(value)}:{value}" for value in values)
+    return sha256(joined.encode()).hexdigest()[:32]
+
+
+def ascending(number: int) -> str:
+    """A signed 64-bit integer whose texts sort as the numbers do."""
+    return f"{number + _INT64:016x}"
+
+
+def descending(number: int) -> str:
+    """A signed 64-bit integer whose texts sort the other way around."""
+    return f"{_INT64 - 1 - number:016x}"
+
+
+def page(number: int) -> str:
+    """Sort key of a document's page, from 1."""
+    return f"{HEAD}#{number:04d}"
+
+
+COUNTER: Key = ("C", "experiment")
+EXPERIMENTS = "X"
+"""Partition of the list of experiments."""
+
+
+def experiment(experiment_id: str) -> str:
+    """Partition of an experiment's document."""
+    return f"E#{experiment_id}"
+
+
+def experiment_name(name: str) -> Key:
+    """The item that makes names unique."""
+    return (f"N#{text(name)}", HEAD)
+
+
+def experiment_entry(experiment_id: str, creation_time: int) -> Key:
+    """An experiment in the list, newest first, then by number: MLflow's default order."""
+    return (EXPERIMENTS, f"{descending(creation_time)}#{int(experiment_id):020d}")
+
+
+def run(run_id: str) -> str:
+    """Partition of a run: its document and its points."""
+    return f"R#{run_id}"
+
+
+def shard_of(run_id: str) -> int:
+    """Which shard lists a run."""
+    return sha256(run_id.encode()).digest()[0] % SHARDS
+
+
+def run_shards(experiment_id: str) -> list[str]:
+    """The partitions that list an experiment's runs."""
+    return [f"L#{experiment_id}#{shard}" for shard in range(SHARDS)]
+
+
+def run_order(start_time: int | None, run_id: str) -> str:
+    """Newest start first, none last, then by id: MLflow's order of runs."""
+    return f"{'g' if start_time is None else descending(start_time)}#{run_id}"
+
+
+def run_entry(experiment_id: str, start_time: int | None, run_id: str) -> Key:
+    """A run in its experiment's list."""
+    return (f"L#{experiment_id}#{shard_of(run_id)}", run_order(start_time, run_id))
+
+
+def deleted_shards() -> list[str]:
+    """The partitions that list deleted runs for ``mlflow gc``."""
+    return [f"Z#{shard}" for shard in range(SHARDS)]
+
+
+def deleted_run(run_id: str) -> Key:
+    """A deleted run."""
+    return (f"Z#{shard_of(run_id)}", run_id)
+
+
+def points_of(metric: str) -> str:
+    """What the sort keys of a metric's points begin with."""
+    return f"H#{digest(metric)}#"
+
+
+def points(metric: str, first_timestamp: int, content: str) -> str:
+    """Sort key of a chunk of points; ``content`` is their hash, so a repeat overwrites itself."""
+    return f"{points_of(metric)}{ascending(first_timestamp)}#{content}"
+
+
+def dataset(experiment_id: str, name: str, dataset_digest: str) -> str:
+    """Partition of a dataset's document; its long texts are parts of it."""
+    return f"S#{experiment_id}#{digest(name, dataset_digest)}"
+
+
+def dataset_summaries(experiment_id: str) -> str:
+    """Partition of an experiment's dataset summaries."""
+    return f"Y#{experiment_id}"

@@ -1,0 +1,18 @@
+"""What MLflow's entry points load (``mlflow.tracking_store``, scheme ``dynamodb``)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from dynamodb_store.table import open_table
+from dynamodb_store.uri import parse_uri
+
+
+def tracking_store(store_uri: str, artifact_uri: str | None = None, **_: Any) -> Any:
+    """The tracking store of ``dynamodb://…``. Raises MlflowException.
+
+    The table has to exist: ``mlgate store create-table URI``.
+    """
+    from dynamodb_store.tracking.store import DynamoDbTrackingStore
+
+    return DynamoDbTrackingStore(open_table(parse_uri(store_uri)), artifact_uri)

@@ -1,0 +1,24 @@
+"""Names of attributes and the sizes that keep every item far below DynamoDB's 400 KB."""
+
+from __future__ import annotations
+
+PK, SK = "pk", "sk"
+REVISION = "rev"
+PAGES = "pages"
+SECTIONS = "s"
+DIGEST = "doc"
+
+HEAD_BYTES = 64 * 1024
+"""Entries beyond this leave a document's head: each write of the head costs its size."""
+PAGE_BYTES = 64 * 1024
+"""A page; a single longer entry (an experiment tag of 20,000 characters) has a page of its own."""
+DIGEST_BYTES = 8 * 1024
+"""Longer documents are only pointed to from lists, so that a page of a list holds many."""
+PART_BYTES = 300 * 1024
+"""Parts of a dataset's compressed schema, profile and source."""
+INLINE_DATASET_BYTES = 4 * 1024
+"""A dataset up to this size is copied into the documents of the runs that use it."""
+POINTS_PER_CHUNK = 4096
+"""Times 24 bytes: about 100 KB."""
+SLICE = 40
+"""Entries of a document with pages that one transaction (100 items, 4 MB) may change."""

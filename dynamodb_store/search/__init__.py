@@ -1,0 +1,1 @@
+"""What MLflow's search grammar means, on values in memory: no I/O here."""

@@ -1,0 +1,1 @@
+"""The tracking store: one mixin for each concept, composed in store.py."""

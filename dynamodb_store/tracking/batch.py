@@ -1,0 +1,229 @@
+"""Logging: metrics, params and tags, alone or in batches; each batch is one change of the run."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from mlflow.entities import Metric, Param, RunTag
+from mlflow.exceptions import MlflowException
+from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE, RESOURCE_DOES_NOT_EXIST
+from mlflow.utils.mlflow_tags import MLFLOW_LOGGED_MODELS, MLFLOW_RUN_NAME
+from mlflow.utils.validation import (
+    _validate_batch_log_data,
+    _validate_batch_log_limits,
+    _validate_metric,
+    _validate_param,
+    _validate_param_keys_unique,
+    _validate_run_id,
+    _validate_tag,
+)
+
+from dynamodb_store import keys, schema
+from dynamodb_store.codec import Item
+from dynamodb_store.documents import Document
+from dynamodb_store.entities.points import Point, chunk_items, pack, point_of, unpack
+from dynamodb_store.entities.run import COPIED, METRICS, PARAMS, TAGS
+from dynamodb_store.errors import ConditionFailed, Contended, TooLarge, not_implemented
+from dynamodb_store.table import Action
+from dynamodb_store.tracking.base import Base
+from dynamodb_store.tracking.runs import rename
+
+_CHUNKS_IN_TRANSACTION = 20
+"""More chunks are put before the run is changed: cheaper by half, and harmless when cut short,
+since the client's repeat puts the same items again."""
+
+_TAG_AT_ONCE = "attribute_exists(pk) AND #stage = :active AND #copied = :no AND #pages = :zero"
+
+
+class Logging(Base):
+    """See mlflow.store.tracking.abstract_store for what each method promises."""
+
+    def log_metric(self, run_id: str, metric: Metric) -> None:
+        _validate_metric(metric.key, metric.value, metric.timestamp, metric.step)
+        self._log(run_id, [metric], [], [])
+
+    def log_param(self, run_id: str, param: Param) -> None:
+        param = _validate_param(param.key, param.value)
+
+        def change(document: Document) -> list[Action] | None:
+            old = document.get(PARAMS, param.key)
+            if old is not None and old != param.value:
+                raise MlflowException(
+                    f"Changing param values is not allowed. Param with key='{param.key}' was "
+                    f"already logged with value='{old!s}' for run ID='{run_id}'. Attempted "
+                    f"logging new value '{param.value}'.",
+                    INVALID_PARAMETER_VALUE,
+                )
+            return _set_new(document, PARAMS, {param.key: param.value})
+
+        self._edit_run(run_id, change)
+
+    def set_tag(self, run_id: str, tag: RunTag) -> None:
+        tag = _validate_tag(tag.key, tag.value)
+        if tag.key == MLFLOW_RUN_NAME or not self._set_tag_at_once(run_id, tag):
+            self._log(run_id, [], [], [tag])
+
+    def _set_tag_at_once(self, run_id: str, tag: RunTag) -> bool:
+        """One conditional update, without reading, for a run that is small and under way."""
+        try:
+            self.table.update(
+                (keys.run(run_id), keys.HEAD),
+                UpdateExpression="SET #s.#t.#tag = :value, #rev = #rev + :one",
+                ConditionExpression=_TAG_AT_ONCE,
+                ExpressionAttributeNames={
+                    "#tag": tag.key,
+                    "#s": schema.SECTIONS,
+                    "#t": TAGS,
+                    "#rev": schema.REVISION,
+                    "#pages": schema.PAGES,
+                    "#copied": COPIED,
+                    "#stage": "stage",
+                },
+                ExpressionAttributeValues={
+                    ":value": tag.value,
+                    ":one": 1,
+                    ":active": "active",
+                    ":no": False,
+                    ":zero": 0,
+                },
+            )
+        except (ConditionFailed, Contended, TooLarge):
+            return False
+        return True
+
+    def delete_tag(self, run_id: str, key: str) -> None:
+        """Remove a tag. Raises MlflowException when the run has none of this name."""
+
+        def change(document: Document) -> list[Action]:
+            if document.get(TAGS, key) is None:
+                raise MlflowException(
+                    f"No tag with name: {key} in run with id {run_id}",
+                    error_code=RESOURCE_DOES_NOT_EXIST,
+                )
+            document.remove(TAGS, key)
+            return []
+
+        self._edit_run(run_id, change)
+
+    def log_batch(
+        self,
+        run_id: str,
+        metrics: Sequence[Metric],
+        params: Sequence[Param],
+        tags: Sequence[RunTag],
+    ) -> None:
+        _validate_run_id(run_id)
+        metrics, params, tags = _validate_batch_log_data(metrics, params, tags)
+        _validate_batch_log_limits(metrics, params, tags)
+        _validate_param_keys_unique(params)
+        self._log(run_id, metrics, params, tags)
+
+    def record_logged_model(self, run_id: str, mlflow_model: Any) -> None:
+        from mlflow.models import Model
+
+        if not isinstance(mlflow_model, Model):
+            raise TypeError(
+                f"Argument 'mlflow_model' should be mlflow.models.Model, got '{type(mlflow_model)}'"
+            )
+        added = mlflow_model.get_tags_dict()
+
+        def change(document: Document) -> list[Action]:
+            old = document.get(TAGS, MLFLOW_LOGGED_MODELS)
+            value = json.dumps([*(json.loads(old) if old else []), added])
+            document.set(
+                TAGS, MLFLOW_LOGGED_MODELS, _validate_tag(MLFLOW_LOGGED_MODELS, value).value
+            )
+            return []
+
+        self._edit_run(run_id, change)
+
+    def _log(
+        self,
+        run_id: str,
+        metrics: Sequence[Metric],
+        params: Sequence[Param],
+        tags: Sequence[RunTag],
+    ) -> None:
+        """Log validated values; params that conflict are refused before anything is written."""
+        points = _by_name(metrics)
+        chunks = [
+            item
+            for name, logged in points.items()
+            for item in chunk_items(keys.run(run_id), name, logged)
+        ]
+        pending = {(PARAMS, one.key): one.value for one in params}
+        pending |= {(TAGS, one.key): one.value for one in tags}
+        pending |= {(METRICS, name): pack([_latest(logged)]) for name, logged in points.items()}
+        apart = len(chunks) > _CHUNKS_IN_TRANSACTION
+        written: list[Item] = []
+
+        def change(document: Document) -> list[Action] | None:
+            _check_params(document, run_id, params)
+            if apart and not written:
+                self.table.batch_write(chunks)
+                written.extend(chunks)
+            also: list[Action] = [] if apart else [("Put", {"Item": item}) for item in chunks]
+            part = list(pending)[: schema.SLICE] if document.paged else list(pending)
+            touched = [_apply(document, slot, pending[slot]) for slot in part]
+            rest[:] = [slot for slot in pending if slot not in set(part)]
+            return also if any(touched) or also else None
+
+        rest: list[tuple[str, str]] = []
+        while True:
+            self._edit_run(run_id, change)
+            pending = {slot: pending[slot] for slot in rest}
+            if not pending:
+                return
+
+
+def _by_name(metrics: Iterable[Metric]) -> dict[str, list[Point]]:
+    points: dict[str, list[Point]] = {}
+    for metric in metrics:
+        if metric.model_id is not None:
+            raise not_implemented("metrics of logged models")
+        points.setdefault(metric.key, []).append(point_of(metric))
+    return points
+
+
+def _latest(points: Sequence[Point]) -> Point:
+    return max(points, key=lambda point: point.recency)  # the first of equals, as MLflow keeps
+
+
+def _check_params(document: Document, run_id: str, params: Sequence[Param]) -> None:
+    conflicts = []
+    for param in params:
+        old = document.get(PARAMS, param.key)
+        if old is not None and old != param.value:
+            conflicts.append({"key": param.key, "old_value": old, "new_value": param.value})
+    if conflicts:
+        raise MlflowException(
+            "Changing param values is not allowed. Params were already"
+            f" logged='{conflicts}' for run ID='{run_id}'.",
+            INVALID_PARAMETER_VALUE,
+        )
+
+
+def _apply(document: Document, slot: tuple[str, str], value: str | bytes) -> bool:
+    """Set one value; False when it changes nothing."""
+    section, name = slot
+    old = document.get(section, name)
+    if old == value:
+        return False
+    if section == METRICS and old is not None:
+        before, now = (next(unpack(bytes(one))) for one in (old, value))  # type: ignore[arg-type]
+        if now.recency <= before.recency:
+            return False
+    if slot == (TAGS, MLFLOW_RUN_NAME):
+        rename(document, str(value))
+    else:
+        document.set(section, name, value)
+    return True
+
+
+def _set_new(document: Document, section: str, values: dict[str, str]) -> list[Action] | None:
+    new = {name: value for name, value in values.items() if document.get(section, name) is None}
+    for name, value in new.items():
+        document.set(section, name, value)
+    return [] if new else None
