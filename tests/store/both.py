@@ -1,0 +1,125 @@
+"""Drives MLflow's SQL store and ours with the same calls and compares what they say.
+
+Run ids differ between the stores, so scenarios name runs by the order of their creation.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from mlflow.entities import Experiment, Metric, Run, RunInfo
+from mlflow.entities.metric import MetricWithRunId
+from mlflow.exceptions import MlflowException
+
+
+class Side:
+    """One store and the ids that it gave."""
+
+    def __init__(self, store: Any) -> None:
+        self.store = store
+        self.runs: list[str] = []
+
+    def call(self, method: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        args, kwargs = self._real(args), self._real(kwargs)
+        try:
+            answer = getattr(self.store, method)(*args, **kwargs)
+        except MlflowException as error:
+            return ("error", error.error_code)
+        if method == "create_run":
+            self.runs.append(answer.info.run_id)
+        return self.plain(answer)
+
+    def _real(self, value: Any) -> Any:
+        if isinstance(value, RunRef):
+            return self.runs[value.number] if value.number < len(self.runs) else "0" * 32
+        if isinstance(value, (list, tuple)):
+            return type(value)(self._real(one) for one in value)
+        if isinstance(value, dict):
+            return {name: self._real(one) for name, one in value.items()}
+        return value
+
+    def plain(self, value: Any) -> Any:
+        """The answer as comparable values, without times of writing and with runs by number."""
+        if isinstance(value, Run):
+            return self._run(value)
+        if isinstance(value, RunInfo):
+            return self._info(value)
+        if isinstance(value, Experiment):
+            fields = dict(value)
+            fields.pop("creation_time"), fields.pop("last_update_time")
+            return fields
+        if isinstance(value, Metric):
+            number = "nan" if math.isnan(value.value) else value.value
+            return (value.key, number, value.timestamp, value.step)
+        if isinstance(value, MetricWithRunId):
+            return (self.runs.index(value.run_id), self.plain(value._metric))
+        if isinstance(value, list):
+            return [self.plain(one) for one in value]
+        return value
+
+    def _info(self, info: RunInfo) -> dict[str, Any]:
+        fields = dict(info)
+        fields.pop("run_uuid", None)
+        number = self.runs.index(info.run_id)
+        fields["artifact_uri"] = info.artifact_uri.replace(info.run_id, str(number))
+        fields["run_id"] = number
+        return fields
+
+    def _run(self, run: Run) -> dict[str, Any]:
+        used = run.inputs.dataset_inputs if run.inputs else []
+        return {
+            "info": self._info(run.info),
+            "metrics": sorted((self.plain(one) for one in run.data._metric_objs), key=str),
+            "params": run.data.params,
+            "tags": run.data.tags,
+            "datasets": [one.to_dictionary() for one in used],
+            "models in": sorted(one.model_id for one in (run.inputs.model_inputs or [])),
+            "models out": sorted(
+                (one.model_id, one.step)
+                for one in (run.outputs.model_outputs if run.outputs else []) or []
+            ),
+        }
+
+
+class RunRef:
+    """The run of this number on whichever side."""
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+
+    def __repr__(self) -> str:
+        return f"run{self.number}"
+
+
+class Both:
+    """``both.create_run(...)`` calls both stores, asserts equal answers, and returns one."""
+
+    def __init__(self, sql: Any, dynamo: Any) -> None:
+        self.sides = (Side(sql), Side(dynamo))
+
+    def __getattr__(self, method: str) -> Any:
+        def call(*args: Any, **kwargs: Any) -> Any:
+            theirs, ours = (side.call(method, args, kwargs) for side in self.sides)
+            assert ours == theirs, f"{method}{args}{kwargs or ''}"
+            return ours
+
+        return call
+
+    def pages(self, method: str, *args: Any, **kwargs: Any) -> list[Any]:
+        """All pages of both, compared page by page; each side goes on with its own token."""
+        tokens: list[Any] = [None, None]
+        found = []
+        while True:
+            pages = []
+            for number, side in enumerate(self.sides):
+                answer = getattr(side.store, method)(
+                    *side._real(args), **side._real(kwargs), page_token=tokens[number]
+                )
+                tokens[number] = answer.token
+                pages.append(side.plain(list(answer)))
+            assert pages[1] == pages[0]
+            found.append(pages[0])
+            assert (tokens[0] is None) == (tokens[1] is None)
+            if tokens[0] is None:
+                return found

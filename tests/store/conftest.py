@@ -1,0 +1,106 @@
+"""Stores on moto, on DynamoDB Local, and MLflow's own on SQLite."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from moto import mock_aws
+
+from dynamodb_store.provision import create_table
+from dynamodb_store.table import Table, make_client
+from dynamodb_store.tracking.store import DynamoDbTrackingStore
+from dynamodb_store.uri import parse_uri
+from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
+from tests.dynamodb_local import dynamodb_local
+from tests.fakes.fake_dynamodb import FakeDynamoDb
+
+__all__ = ["dynamodb_local"]
+
+MOTO = "dynamodb://us-east-1/mlflow"
+
+
+class Pauses:
+    """Counts pauses instead of making them, and lets time pass by as much."""
+
+    def __init__(self) -> None:
+        self.time = 0.0
+        self.made: list[float] = []
+
+    def now(self) -> float:
+        return self.time
+
+    def pause(self, seconds: float) -> None:
+        self.made.append(seconds)
+        self.time += seconds
+
+
+@pytest.fixture
+def aws(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    for name in ("AWS_PROFILE", "AWS_SESSION_TOKEN", "AWS_REGION", "AWS_DEFAULT_REGION"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "testing")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "testing")
+    with mock_aws():
+        yield
+
+
+@pytest.fixture
+def fake(aws: None) -> FakeDynamoDb:
+    create_table(MOTO)
+    return FakeDynamoDb(make_client(parse_uri(MOTO)))
+
+
+@pytest.fixture
+def pauses() -> Pauses:
+    return Pauses()
+
+
+@pytest.fixture
+def dynamo(fake: FakeDynamoDb, pauses: Pauses) -> DynamoDbTrackingStore:
+    table = Table(fake, parse_uri(MOTO), now=pauses.now, pause=pauses.pause)
+    return DynamoDbTrackingStore(table, "s3://bucket/root")
+
+
+_SQLITE: list[Path] = []
+
+
+def sqlite_store(folder: Path) -> SqlAlchemyStore:
+    """MLflow's own store; its migrations run once a session, then the file is copied."""
+    path = folder / "mlflow.db"
+    if not _SQLITE:
+        template = folder / "template.db"
+        SqlAlchemyStore(f"sqlite:///{template}", "s3://bucket/root").engine.dispose()
+        _SQLITE.append(template)
+    path.write_bytes(_SQLITE[0].read_bytes())
+    return SqlAlchemyStore(f"sqlite:///{path}", "s3://bucket/root")
+
+
+@pytest.fixture
+def sql(tmp_path: Path) -> Iterator[SqlAlchemyStore]:
+    store = sqlite_store(tmp_path)
+    yield store
+    store.engine.dispose()
+
+
+@pytest.fixture(
+    params=["sqlite", "moto", pytest.param("dynamodb-local", marks=pytest.mark.heavy)]
+)
+def store(request: pytest.FixtureRequest) -> Any:
+    """Each store in turn, for scenarios that say what the answer is."""
+    if request.param == "sqlite":
+        return request.getfixturevalue("sql")
+    if request.param == "moto":
+        return request.getfixturevalue("dynamo")
+    return local_store(request.getfixturevalue("dynamodb_local"))
+
+
+def local_store(server: Any) -> DynamoDbTrackingStore:
+    uri = server.store_url(f"mlflow-{uuid.uuid4().hex}")
+    create_table(uri)
+    return DynamoDbTrackingStore(
+        Table(make_client(parse_uri(uri)), parse_uri(uri)), "s3://bucket/root"
+    )
