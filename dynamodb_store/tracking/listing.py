@@ -42,7 +42,7 @@ def merged(
 
 def _share(first: int, parts: int) -> int:
     """So many that a fair spread rarely needs a second Query."""
-    return first if parts == 1 else min(first, 2 * first // parts + 8)
+    return first if parts < 2 else min(first, 2 * first // parts + 8)
 
 
 def _fetch(table: Table, limit: int | None, source: _Partition) -> None:

@@ -71,10 +71,10 @@ _SQLITE: list[Path] = []
 def sqlite_store(folder: Path) -> SqlAlchemyStore:
     """MLflow's own store; its migrations run once a session, then the file is copied."""
     path = folder / "mlflow.db"
-    if not _SQLITE:
+    if not _SQLITE or not _SQLITE[0].exists():
         template = folder / "template.db"
         SqlAlchemyStore(f"sqlite:///{template}", "s3://bucket/root").engine.dispose()
-        _SQLITE.append(template)
+        _SQLITE[:] = [template]
     path.write_bytes(_SQLITE[0].read_bytes())
     return SqlAlchemyStore(f"sqlite:///{path}", "s3://bucket/root")
 
@@ -86,9 +86,7 @@ def sql(tmp_path: Path) -> Iterator[SqlAlchemyStore]:
     store.engine.dispose()
 
 
-@pytest.fixture(
-    params=["sqlite", "moto", pytest.param("dynamodb-local", marks=pytest.mark.heavy)]
-)
+@pytest.fixture(params=["sqlite", "moto", pytest.param("dynamodb-local", marks=pytest.mark.heavy)])
 def store(request: pytest.FixtureRequest) -> Any:
     """Each store in turn, for scenarios that say what the answer is."""
     if request.param == "sqlite":
