@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 from moto import mock_aws
 
 from dynamodb_store.provision import create_table
 from dynamodb_store.table import Table, make_client
 from dynamodb_store.tracking.store import DynamoDbTrackingStore
 from dynamodb_store.uri import parse_uri
-from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 from tests.dynamodb_local import dynamodb_local
 from tests.fakes.fake_dynamodb import FakeDynamoDb
 
@@ -86,11 +86,9 @@ def sql(tmp_path: Path) -> Iterator[SqlAlchemyStore]:
     store.engine.dispose()
 
 
-@pytest.fixture(params=["sqlite", "moto", pytest.param("dynamodb-local", marks=pytest.mark.heavy)])
-def store(request: pytest.FixtureRequest) -> Any:
-    """Each store in turn, for scenarios that say what the answer is."""
-    if request.param == "sqlite":
-        return request.getfixturevalue("sql")
+@pytest.fixture(params=["moto", pytest.param("dynamodb-local", marks=pytest.mark.heavy)])
+def ours(request: pytest.FixtureRequest) -> Any:
+    """Our store on moto and, in the heavy tests, on DynamoDB Local."""
     if request.param == "moto":
         return request.getfixturevalue("dynamo")
     return local_store(request.getfixturevalue("dynamodb_local"))

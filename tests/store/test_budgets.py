@@ -9,7 +9,16 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from mlflow.entities import Metric, Param, RunStatus, RunTag, ViewType
+from mlflow.entities import (
+    Dataset,
+    DatasetInput,
+    ExperimentTag,
+    Metric,
+    Param,
+    RunStatus,
+    RunTag,
+    ViewType,
+)
 
 from dynamodb_store import keys
 from dynamodb_store.codec import from_item, to_item
@@ -49,6 +58,25 @@ def test_writes(dynamo: Any, calls: Callable[..., int]) -> None:
     assert calls("log_batch", run_id, points, [], []) <= 3
     assert calls("update_run_info", run_id, RunStatus.FINISHED, 9, None) <= 2
     assert calls("set_tag", run_id, RunTag("t", "2")) <= 3
+
+
+def test_what_docs_store_md_says_beyond_the_budgets(
+    dynamo: Any, fake: FakeDynamoDb, calls: Callable[..., int]
+) -> None:
+    run_id = dynamo.create_run("0", "u", 1, [], None).info.run_id
+    dynamo.log_metric(run_id, Metric("m", 1.0, 1, 1))
+    dynamo.set_tag(run_id, RunTag("t", "1"))
+    dataset = DatasetInput(Dataset("d", "1", "local", "source"), [])
+    assert calls("rename_experiment", "0", "renamed") == 2
+    assert calls("set_experiment_tag", "0", ExperimentTag("t", "1")) == 2
+    assert calls("delete_tag", run_id, "t") == 2
+    assert calls("log_inputs", run_id, [dataset]) == 4
+    assert calls("_search_datasets", ["0"]) == 1
+    assert calls("get_metric_history_bulk_interval", [run_id] * 3, "m", 10, None, None) == 3
+    assert calls("delete_run", run_id) == 2
+    assert calls("_get_deleted_runs") == keys.SHARDS
+    assert calls("restore_run", run_id) == 2
+    assert calls("_hard_delete_run", run_id) == 4
 
 
 def test_reads(dynamo: Any, calls: Callable[..., int]) -> None:

@@ -26,8 +26,8 @@ RUN, OTHER, GHOST = RunRef(0), RunRef(1), RunRef(99)
 
 
 @pytest.fixture
-def both(sql: Any, dynamo: Any) -> Both:
-    return Both(sql, dynamo)
+def both(sql: Any, ours: Any) -> Both:
+    return Both(sql, ours)
 
 
 def test_experiments_live_are_renamed_tagged_deleted_and_restored(both: Both) -> None:

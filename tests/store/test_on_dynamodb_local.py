@@ -1,0 +1,152 @@
+"""Several writers at once, and a real MLflow server with the real client, on DynamoDB Local."""
+
+from __future__ import annotations
+
+import math
+import sys
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+from mlflow import MlflowClient
+from mlflow.entities import Metric, Param, RunTag, ViewType
+from mlflow.exceptions import MlflowException
+
+from dynamodb_store.provision import create_table
+from tests.stack import Process, free_port, http, start
+from tests.store.conftest import local_store
+
+pytestmark = pytest.mark.heavy
+
+
+@pytest.fixture
+def local(dynamodb_local: Any) -> Any:
+    return local_store(dynamodb_local)
+
+
+def test_concurrent_batches_to_one_run_lose_nothing(local: Any) -> None:
+    run_id = local.create_run("0", "u", 1, [], None).info.run_id
+
+    def write(writer: int) -> None:
+        for number in range(5):
+            local.log_batch(
+                run_id,
+                [
+                    Metric("shared", writer + number / 10, 1, number),
+                    Metric(f"m{writer}", 1, 1, number),
+                ],
+                [Param(f"p{writer}-{number}", "v")],
+                [RunTag(f"t{writer}-{number}", "v")],
+            )
+            local.set_tag(run_id, RunTag(f"s{writer}-{number}", "v"))
+
+    with ThreadPoolExecutor(6) as threads:
+        list(threads.map(write, range(6)))
+    run = local.get_run(run_id)
+    assert len(run.data.params) == 30
+    assert len([key for key in run.data.tags if key[0] in "ts"]) == 60
+    assert len(local.get_metric_history(run_id, "shared")) == 30
+    assert run.data.metrics["shared"] == 5.4
+    assert all(len(local.get_metric_history(run_id, f"m{i}")) == 5 for i in range(6))
+
+
+def test_of_many_who_take_a_name_exactly_one_gets_it(local: Any) -> None:
+    def take(_: int) -> str:
+        try:
+            return str(local.create_experiment("name"))
+        except MlflowException as error:
+            return error.error_code
+
+    with ThreadPoolExecutor(8) as threads:
+        answers = list(threads.map(take, range(8)))
+    assert answers.count("RESOURCE_ALREADY_EXISTS") == 7
+
+
+def test_one_value_of_a_param_wins(local: Any) -> None:
+    run_id = local.create_run("0", "u", 1, [], None).info.run_id
+
+    def log(value: int) -> bool:
+        try:
+            local.log_param(run_id, Param("p", str(value)))
+        except MlflowException:
+            return False
+        return True
+
+    with ThreadPoolExecutor(8) as threads:
+        won = list(threads.map(log, range(8)))
+    assert won.count(True) == 1
+    assert local.get_run(run_id).data.params == {"p": str(won.index(True))}
+
+
+@pytest.fixture(scope="module")
+def server(dynamodb_local: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Process]:
+    folder = tmp_path_factory.mktemp("server")
+    uri = dynamodb_local.store_url("mlflow")
+    create_table(uri)
+    port = free_port()
+    command = [
+        sys.executable, "-m", "mlflow", "server", "--backend-store-uri", uri,
+        "--registry-store-uri", f"sqlite:///{folder / 'registry.db'}",
+        "--artifacts-destination", str(folder / "artifacts"),
+        "--host", "127.0.0.1", "--port", str(port), "--workers", "1",
+    ]  # fmt: skip
+    process = start(command, f"http://127.0.0.1:{port}", folder / "mlflow.log", folder)
+    process.wait_for("/health")
+    yield process
+    process.stop()
+
+
+def test_the_real_client_on_a_real_server(server: Process, tmp_path: Path) -> None:
+    client = MlflowClient(server.url, registry_uri=server.url)
+    experiment_id = client.create_experiment("e2e ☃/#", tags={"team": ""})
+    assert client.get_experiment_by_name("e2e ☃/#").experiment_id == experiment_id
+    run = client.create_run(experiment_id, tags={"a": "1"})
+    run_id = run.info.run_id
+    for step in range(3):
+        client.log_metric(run_id, "loss", 1 / (step + 1), step=step)
+    client.log_metric(run_id, "bad", math.nan)
+    client.log_param(run_id, "lr", 0.1)
+    client.log_batch(run_id, [Metric("loss", i, i, i) for i in range(100, 1100)], [], [])
+    client.set_tag(run_id, "note", "🚀")
+    (tmp_path / "file.txt").write_text("content")
+    client.log_artifact(run_id, str(tmp_path / "file.txt"))
+    assert [one.path for one in client.list_artifacts(run_id)] == ["file.txt"]
+    client.set_terminated(run_id)
+    (found,) = client.search_runs([experiment_id], "metrics.loss > 3 and tags.note = '🚀'")
+    assert found.data.params == {"lr": "0.1"}
+    assert math.isnan(found.data.metrics["bad"])
+    assert found.info.status == "FINISHED"
+    assert len(client.get_metric_history(run_id, "loss")) == 1003
+    assert {one.name for one in client.search_experiments()} == {"Default", "e2e ☃/#"}
+    client.delete_run(run_id)
+    assert client.search_runs([experiment_id], run_view_type=ViewType.ACTIVE_ONLY) == []
+    client.restore_run(run_id)
+    assert client.create_registered_model("model").name == "model"  # in the SQLite registry
+
+
+def test_what_the_ui_asks_for(server: Process) -> None:
+    client = MlflowClient(server.url)
+    run_id = client.create_run("0").info.run_id
+    client.log_batch(run_id, [Metric("m", i, i, i) for i in range(400)], [], [])
+    ajax = f"{server.url}/ajax-api/2.0/mlflow"
+    points = http(
+        "GET",
+        f"{ajax}/metrics/get-history-bulk-interval?run_ids={run_id}&metric_key=m&max_results=50",
+    )
+    assert points.status == 200
+    assert len(points.json()["metrics"]) == 50
+    bulk = http("GET", f"{ajax}/metrics/get-history-bulk?run_id={run_id}&metric_key=m")
+    assert len(bulk.json()["metrics"]) == 400
+    datasets = http(
+        "POST", f"{ajax}/experiments/search-datasets", json_body={"experiment_ids": ["0"]}
+    )
+    assert datasets.status == 200
+    missing = http(
+        "POST",
+        f"{ajax}/logged-models/search",
+        json_body={"experiment_ids": ["0"]},
+    )
+    assert missing.status == 501
+    assert "docs/store.md" in missing.json()["message"]
