@@ -13,7 +13,7 @@ from typing import Any
 
 from dynamodb_store import keys, schema
 from dynamodb_store.codec import Item
-from dynamodb_store.errors import ConditionFailed, Contended
+from dynamodb_store.errors import ConditionFailed
 from dynamodb_store.table import Action, Table
 
 Value = str | bytes
@@ -138,7 +138,7 @@ def assemble(items: Sequence[Item], pk: str, sections: tuple[str, ...]) -> Docum
 
 
 def create(table: Table, document: Document, also: Sequence[Action] = ()) -> None:
-    """Write a document that must not exist yet. Raises ConditionFailed (position 0), Contended."""
+    """Write a document that must not exist yet. Raises ConditionFailed (position 0)."""
     first, *pages = document.items()
     puts: list[Action] = [
         ("Put", {"Item": first, "ConditionExpression": "attribute_not_exists(pk)"})
@@ -171,8 +171,6 @@ def edit(
         except ConditionFailed as failed:
             if 0 not in failed.failed:
                 raise
-        except Contended:
-            pass
     raise AssertionError  # attempts() never ends by itself
 
 

@@ -17,7 +17,7 @@ from mlflow.protos.databricks_pb2 import (
     TEMPORARILY_UNAVAILABLE,
 )
 
-THROTTLED = frozenset(
+BUSY = frozenset(
     {
         "ProvisionedThroughputExceeded",
         "ProvisionedThroughputExceededException",
@@ -26,6 +26,8 @@ THROTTLED = frozenset(
         "ThrottlingException",
         "InternalServerError",
         "ServiceUnavailable",
+        "TransactionConflict",
+        "TransactionConflictException",
         "TransactionInProgressException",
     }
 )
@@ -50,10 +52,6 @@ class ConditionFailed(Exception):
     def __init__(self, failed: tuple[int, ...] = (0,)) -> None:
         super().__init__(f"condition of action {failed} does not hold")
         self.failed = failed
-
-
-class Contended(Exception):
-    """A write was not done because another write to the same item was under way."""
 
 
 class TooLarge(Exception):
@@ -101,7 +99,7 @@ def translated(error: ClientError | BotoCoreError, uri: str) -> MlflowException:
     if code in _CREDENTIALS:
         text = f"AWS refused our credentials for {uri} ({code}); renew them, and check the clock."
         return MlflowException(text, error_code=INVALID_STATE)
-    if code in THROTTLED:
+    if code in BUSY:
         return busy(uri)
     return MlflowException(
         f"DynamoDB refused {error.operation_name} on {uri}: {code}.", error_code=INTERNAL_ERROR

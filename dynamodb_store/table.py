@@ -9,6 +9,7 @@ from __future__ import annotations
 import ipaddress
 import random
 import time
+import uuid
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
@@ -21,9 +22,8 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from dynamodb_store.codec import Item, from_item, to_item
 from dynamodb_store.errors import (
-    THROTTLED,
+    BUSY,
     ConditionFailed,
-    Contended,
     TooLarge,
     busy,
     code_of,
@@ -125,15 +125,21 @@ class Table:
         return from_item(answer.get("Attributes", {}))
 
     def transact(self, actions: Sequence[Action]) -> None:
-        """All actions or none. Raises ConditionFailed, Contended.
+        """All actions or none. Raises ConditionFailed.
 
-        boto3 adds an idempotency token to each call, so that its own repeats do it once.
+        The token makes repeats, also those after an answer that got lost, do it once
+        (docs.aws.amazon.com, TransactWriteItems, ClientRequestToken: for ten minutes).
         """
         named = [
             {verb: {"TableName": self.uri.table, **_encoded(parameters)}}
             for verb, parameters in actions
         ]
-        self._call("transact_write_items", named=False, TransactItems=named)
+        self._call(
+            "transact_write_items",
+            named=False,
+            TransactItems=named,
+            ClientRequestToken=uuid.uuid4().hex,
+        )
 
     def batch_write(self, puts: Iterable[Item] = (), deletes: Iterable[Key] = ()) -> None:
         """Puts and deletes without conditions, 25 a call in parallel, until all are done."""
@@ -206,19 +212,15 @@ class Table:
         code = code_of(error)
         if code == "ConditionalCheckFailedException":
             raise ConditionFailed from error
-        if code == "TransactionConflictException":
-            raise Contended from error
         if code == "TransactionCanceledException":
             reasons = reasons_of(error)
             failed = tuple(at for at, why in enumerate(reasons) if why == "ConditionalCheckFailed")
             if failed:
                 raise ConditionFailed(failed) from error
-            if "TransactionConflict" in reasons:
-                raise Contended from error
-            return bool(THROTTLED.intersection(reasons))
+            return bool(BUSY.intersection(reasons))
         if code == "ValidationException" and "maximum allowed size" in str(error):
             raise TooLarge from error
-        return code in THROTTLED
+        return code in BUSY
 
 
 def open_table(uri: StoreUri) -> Table:

@@ -25,7 +25,7 @@ from dynamodb_store.codec import Item
 from dynamodb_store.documents import Document
 from dynamodb_store.entities.points import Point, chunk_items, pack, point_of, unpack
 from dynamodb_store.entities.run import COPIED, METRICS, PARAMS, TAGS
-from dynamodb_store.errors import ConditionFailed, Contended, TooLarge, not_implemented
+from dynamodb_store.errors import ConditionFailed, TooLarge, not_implemented
 from dynamodb_store.table import Action
 from dynamodb_store.tracking.base import Base
 from dynamodb_store.tracking.runs import rename
@@ -89,21 +89,26 @@ class Logging(Base):
                     ":zero": 0,
                 },
             )
-        except (ConditionFailed, Contended, TooLarge):
+        except (ConditionFailed, TooLarge):
             return False
         return True
 
     def delete_tag(self, run_id: str, key: str) -> None:
         """Remove a tag. Raises MlflowException when the run has none of this name."""
 
-        def change(document: Document) -> list[Action]:
-            if document.get(TAGS, key) is None:
-                raise MlflowException(
-                    f"No tag with name: {key} in run with id {run_id}",
-                    error_code=RESOURCE_DOES_NOT_EXIST,
-                )
-            document.remove(TAGS, key)
-            return []
+        had_it: list[bool] = []
+
+        def change(document: Document) -> list[Action] | None:
+            if document.get(TAGS, key) is not None:
+                had_it.append(True)
+                document.remove(TAGS, key)
+                return []
+            if had_it:  # an attempt whose answer got lost removed it, or another writer
+                return None
+            raise MlflowException(
+                f"No tag with name: {key} in run with id {run_id}",
+                error_code=RESOURCE_DOES_NOT_EXIST,
+            )
 
         self._edit_run(run_id, change)
 
@@ -174,6 +179,7 @@ class Logging(Base):
         while True:
             self._edit_run(run_id, change)
             pending = {slot: pending[slot] for slot in rest}
+            chunks.clear()  # they were written with the first slice
             if not pending:
                 return
 

@@ -24,7 +24,7 @@ from mlflow.utils.validation import (
 from dynamodb_store import documents, keys
 from dynamodb_store.documents import Document
 from dynamodb_store.entities.experiment import SECTIONS, TAGS, entry, experiment_of, id_of
-from dynamodb_store.errors import ConditionFailed, Contended
+from dynamodb_store.errors import ConditionFailed
 from dynamodb_store.table import Action
 from dynamodb_store.tracking.base import (
     DEFAULT_EXPERIMENT_ID,
@@ -81,21 +81,15 @@ class Experiments(Base):
         document = Document(keys.experiment(experiment_id), head, SECTIONS)
         for tag in tags:
             document.set(TAGS, tag.key, tag.value)
-        for _ in self.table.attempts():
-            try:
-                documents.create(
-                    self.table, document, [_name(name, experiment_id), entry(document)]
-                )
-                return
-            except Contended:
-                continue
-            except ConditionFailed as failed:
-                raise MlflowException(
-                    f"Experiment(name={name}) already exists."
-                    if 0 not in failed.failed
-                    else f"Experiment id {experiment_id} is in use; try again.",
-                    RESOURCE_ALREADY_EXISTS,
-                ) from failed
+        try:
+            documents.create(self.table, document, [_name(name, experiment_id), entry(document)])
+        except ConditionFailed as failed:
+            raise MlflowException(
+                f"Experiment(name={name}) already exists."
+                if 0 not in failed.failed
+                else f"Experiment id {experiment_id} is in use; try again.",
+                RESOURCE_ALREADY_EXISTS,
+            ) from failed
 
     def _ensure_default_experiment(self) -> None:
         """MLflow expects an experiment 0 named Default; several servers may start at once."""

@@ -41,7 +41,6 @@ from dynamodb_store.entities.run import (
     info_of,
     run_of,
 )
-from dynamodb_store.errors import Contended
 from dynamodb_store.table import Action
 from dynamodb_store.tracking.base import Base, check_experiment_active
 
@@ -80,12 +79,7 @@ class Runs(Base):
         document = Document(keys.run(run_id), head, SECTIONS)
         for tag in all_tags:
             document.set(TAGS, tag.key, tag.value)
-        for _ in self.table.attempts():
-            try:
-                documents.create(self.table, document, [entry(document)])
-                break
-            except Contended:
-                continue
+        documents.create(self.table, document, [entry(document)])
         made = run_of(document, with_model_inputs=False)
         return Run(made.info, made.data, RunInputs(dataset_inputs=[]))
 

@@ -26,6 +26,7 @@ class FakeDynamoDb:
         self.written: Counter[str] = Counter()
         self.largest_item = 0
         self.faults: list[Fault] = []
+        self._done: set[str] = set()
 
     def __getattr__(self, operation: str) -> Any:
         method = getattr(self._client, operation)
@@ -38,11 +39,21 @@ class FakeDynamoDb:
                 for fault in list(self.faults):
                     if (answer := fault(operation, parameters)) is not None:
                         return answer
-                answer = method(**parameters)
+                answer = self.real(operation, parameters)
                 self._note(operation, parameters)
                 return answer
 
         return call
+
+    def real(self, operation: str, parameters: dict[str, Any]) -> Any:
+        """The call itself, for faults that lose an answer."""
+        token = parameters.get("ClientRequestToken")
+        if token in self._done:  # as DynamoDB does; moto forgets tokens
+            return {}
+        answer = getattr(self._client, operation)(**parameters)
+        if token:
+            self._done.add(token)
+        return answer
 
     def _note(self, operation: str, parameters: dict[str, Any]) -> None:
         for item in _touched(operation, parameters):

@@ -23,7 +23,7 @@ from dynamodb_store.provision import create_table, delete_table, describe_table
 from dynamodb_store.table import REQUEST_SECONDS, open_table
 from dynamodb_store.tracking.store import DynamoDbTrackingStore
 from dynamodb_store.uri import parse_uri
-from tests.fakes.fake_dynamodb import FakeDynamoDb, client_error, throttle
+from tests.fakes.fake_dynamodb import WRITES, FakeDynamoDb, client_error, throttle
 
 URI = "dynamodb://us-east-1/mlflow"
 
@@ -181,6 +181,37 @@ def test_another_writer_in_between_loses_nothing(dynamo: Any, fake: FakeDynamoDb
     run = dynamo.get_run(run_id)
     assert set(run.data.tags) == {"first", "second", "mine", "mlflow.runName"}
     assert (run.data.metrics, run.data.params) == ({"m": 1}, {"p": "1"})
+
+
+def test_a_write_whose_answer_got_lost_is_not_done_twice(dynamo: Any, fake: FakeDynamoDb) -> None:
+    run_id = a_run(dynamo)
+    dynamo.set_tag(run_id, RunTag("t", "1"))
+    lost = []
+
+    def lose_answers(operation: str, parameters: dict[str, Any]) -> None:
+        if operation in WRITES and len(lost) % 2 == 0:
+            lost.append(operation)
+            fake.real(operation, parameters)
+            raise client_error("InternalServerError", operation)
+        if operation in WRITES:
+            lost.append(operation)
+
+    fake.faults.append(lose_answers)
+    dynamo.delete_tag(run_id, "t")
+    dynamo.log_metric(run_id, Metric("m", 1, 1, 1))
+    dynamo.log_param(run_id, Param("p", "1"))
+    created = dynamo.create_experiment("once")
+    dynamo.create_run("0", "u", 2, [], "second")
+    fake.faults.clear()
+    run = dynamo.get_run(run_id)
+    assert ("t" in run.data.tags, run.data.metrics, run.data.params) == (
+        False,
+        {"m": 1},
+        {"p": "1"},
+    )
+    assert len(dynamo.get_metric_history(run_id, "m")) == 1
+    assert dynamo.get_experiment_by_name("once").experiment_id == created
+    assert len(dynamo.search_runs(["0"], "", ViewType.ALL)) == 2
 
 
 def test_of_two_who_take_a_name_exactly_one_gets_it(dynamo: Any, fake: FakeDynamoDb) -> None:
