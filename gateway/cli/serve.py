@@ -13,6 +13,7 @@ import socket
 import sys
 import tempfile
 from pathlib import Path
+from typing import NoReturn
 
 from gateway.acl.store import StoreUnavailable
 from gateway.app import Gateway, listen, open_gateway
@@ -21,6 +22,7 @@ from gateway.settings import Settings
 from gateway.settings_load import SettingsError, load_settings
 
 log = logging.getLogger("mlgate")
+_ENDING = (signal.SIGTERM, signal.SIGINT)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -70,7 +72,7 @@ def run_worker(
 async def _serve(settings: Settings, listeners: list[socket.socket], metrics: Path | None) -> int:
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
-    for name in (signal.SIGTERM, signal.SIGINT):
+    for name in _ENDING:
         loop.add_signal_handler(name, stopping.set)
     gateway = await open_gateway(settings, metrics_folder=metrics)
     try:
@@ -121,7 +123,7 @@ class _Parent:
 
     def run(self) -> int:
         """The exit status: 1 when workers cannot start."""
-        for name in (signal.SIGTERM, signal.SIGINT):
+        for name in _ENDING:
             signal.signal(name, self._stop)
         for _ in range(self._settings.workers):
             self._fork()
@@ -144,16 +146,28 @@ class _Parent:
         return status
 
     def _fork(self) -> None:
-        child = os.fork()
-        if child == 0:
-            for name in (signal.SIGTERM, signal.SIGINT):
+        # A signal between the fork and what follows it would be lost on the child, which would
+        # then outlive us: hold signals back until both sides know what to do with them.
+        signal.pthread_sigmask(signal.SIG_BLOCK, _ENDING)
+        try:
+            child = os.fork()
+            if child == 0:
+                self._be_worker()
+            self._children.add(child)
+        finally:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, _ENDING)
+        if self._stopping:
+            self._stop(signal.SIGTERM, None)
+
+    def _be_worker(self) -> NoReturn:
+        code = 1
+        try:
+            for name in _ENDING:
                 signal.signal(name, signal.SIG_DFL)
-            code = 1
-            try:
-                code = run_worker(self._settings, self._listeners, self._metrics)
-            finally:
-                os._exit(code)
-        self._children.add(child)
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, _ENDING)
+            code = run_worker(self._settings, self._listeners, self._metrics)
+        finally:
+            os._exit(code)
 
     def _stop(self, number: int, frame: object) -> None:
         self._stopping = True
