@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
-from dynamodb_store.table import open_table
-from dynamodb_store.uri import parse_uri
-
 
 def tracking_store(store_uri: str, artifact_uri: str | None = None, **_: Any) -> Any:
     """The tracking store of ``dynamodb://…``. Raises MlflowException.
 
     The table has to exist: ``mlgate store create-table URI``.
     """
+    # Here, because every MLflow process loads this file, and few of them use the store.
+    from dynamodb_store.table import open_table
     from dynamodb_store.tracking.store import DynamoDbTrackingStore
+    from dynamodb_store.uri import parse_uri
 
     return DynamoDbTrackingStore(open_table(parse_uri(store_uri)), artifact_uri)

@@ -13,6 +13,7 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 WRITES = {"put_item", "update_item", "delete_item", "transact_write_items", "batch_write_item"}
+READS = {"get_item", "batch_get_item", "query"}
 
 Fault = Callable[[str, dict[str, Any]], dict[str, Any] | None]
 """Given operation and parameters: raise, answer instead of DynamoDB, or None to go on."""
@@ -25,6 +26,7 @@ class FakeDynamoDb:
         self.calls: list[str] = []
         self.written: Counter[str] = Counter()
         self.largest_item = 0
+        self.weak_reads: list[str] = []
         self.faults: list[Fault] = []
         self._done: set[str] = set()
 
@@ -56,6 +58,10 @@ class FakeDynamoDb:
         return answer
 
     def _note(self, operation: str, parameters: dict[str, Any]) -> None:
+        tables = parameters.get("RequestItems", {}).values()
+        reads = tables if operation == "batch_get_item" else [parameters]
+        if operation in READS and not all(read.get("ConsistentRead") for read in reads):
+            self.weak_reads.append(operation)
         for item in _touched(operation, parameters):
             self.written[item["pk"]["S"]] += 2 if operation == "transact_write_items" else 1
             self.largest_item = max(self.largest_item, _size({"M": item}))

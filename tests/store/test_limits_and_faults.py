@@ -230,6 +230,18 @@ def test_of_two_who_take_a_name_exactly_one_gets_it(dynamo: Any, fake: FakeDynam
     assert len(dynamo.search_experiments()) == 2
 
 
+def test_every_read_sees_what_was_written(dynamo: Any, fake: FakeDynamoDb) -> None:
+    run_id = a_run(dynamo)
+    dynamo.log_metric(run_id, Metric("m", 1, 1, 1))
+    dynamo.get_run(run_id)
+    dynamo.get_metric_history(run_id, "m")
+    dynamo.get_experiment_by_name("Default")
+    dynamo.search_runs(["0"], "metrics.m > 0", ViewType.ALL)
+    dynamo.search_experiments()
+    assert {"get_item", "batch_get_item", "query"} <= set(fake.calls)
+    assert fake.weak_reads == []
+
+
 def test_a_missing_table_names_the_command(aws: None) -> None:
     with pytest.raises(MlflowException, match=f"mlgate store create-table {URI}"):
         DynamoDbTrackingStore(open_table(parse_uri(URI)))
