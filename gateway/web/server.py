@@ -16,6 +16,9 @@ from gateway.web.service import Service
 
 log = logging.getLogger(__name__)
 
+_IDLE_SECONDS = 75.0
+"""Longer than the 60 s of a usual load balancer, so that it is the one to close first."""
+
 
 class _Connection(RequestHandler):
     """One client connection."""
@@ -54,6 +57,7 @@ class HttpServer(web.Server):
             handler_cancellation=True,
             auto_decompress=False,
             access_log=None,
+            keepalive_timeout=_IDLE_SECONDS,
             max_line_size=max_line,
             max_field_size=max_field,
         )
