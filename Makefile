@@ -22,6 +22,7 @@ check: $(STAMP)
 	$(BIN)/mypy
 
 bench: $(STAMP)
+	$(BIN)/pip install --quiet --disable-pip-version-check -e ".[bench]"
 	$(BIN)/python bench/overhead.py --markdown docs/overhead.md
 
 docs: $(STAMP)
