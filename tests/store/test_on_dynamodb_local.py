@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import os
+import subprocess
 import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -150,3 +152,25 @@ def test_what_the_ui_asks_for(server: Process) -> None:
     )
     assert missing.status == 501
     assert "docs/store.md" in missing.json()["message"]
+
+
+def test_mlflow_gc_removes_a_deleted_experiment(
+    server: Process, dynamodb_local: Any, tmp_path: Path
+) -> None:
+    client = MlflowClient(server.url)
+    experiment_id = client.create_experiment("to be collected")
+    run_id = client.create_run(experiment_id).info.run_id
+    client.log_metric(run_id, "m", 1.0)
+    client.delete_experiment(experiment_id)
+    uri = dynamodb_local.store_url("mlflow")
+    done = subprocess.run(
+        [sys.executable, "-m", "mlflow", "gc", "--backend-store-uri", uri,
+         "--artifacts-destination", str(tmp_path), "--experiment-ids", experiment_id],
+        env={**os.environ, "MLFLOW_TRACKING_URI": server.url},
+        capture_output=True, text=True, timeout=120, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert f"Run with ID {run_id} has been permanently deleted" in done.stdout
+    for look in (lambda: client.get_run(run_id), lambda: client.get_experiment(experiment_id)):
+        with pytest.raises(MlflowException, match=r"not found|No Experiment"):
+            look()
