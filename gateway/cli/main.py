@@ -60,7 +60,7 @@ def _complain(sentence: str) -> None:
 
 
 def _parser() -> argparse.ArgumentParser:
-    from gateway.cli import acl, can, check, routes, token
+    from gateway.cli import acl, can, check, routes, store, token
 
     parser = argparse.ArgumentParser(
         prog="mlgate",
@@ -89,7 +89,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     add_config(serve)
     serve.set_defaults(run=_serve)
-    for module in (check, routes, can, acl, token):
+    for module in (check, routes, can, acl, token, store):
         module.add(commands)
     return parser
 

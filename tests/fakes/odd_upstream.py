@@ -85,6 +85,8 @@ class FakeExchange:
     def reset(self) -> None:
         """Close with RST instead of FIN."""
         sock = self.writer.get_extra_info("socket")
+        if sock is None:  # the client was faster
+            return
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self.writer.transport.abort()
 

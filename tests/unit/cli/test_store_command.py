@@ -1,0 +1,47 @@
+"""``mlgate store``: the table of the store plugin, on moto."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from moto import mock_aws
+
+from gateway.cli.main import main
+
+URI = "dynamodb://us-east-1/mlflow"
+
+
+@pytest.fixture(autouse=True)
+def _aws(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    for name in ("AWS_PROFILE", "AWS_SESSION_TOKEN", "AWS_REGION", "AWS_DEFAULT_REGION"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "testing")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "testing")
+    with mock_aws():
+        yield
+
+
+def test_the_table_is_made_shown_and_deleted(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["store", "create-table", URI]) == 0
+    assert main(["store", "create-table", URI]) == 0
+    assert main(["store", "describe", URI]) == 0
+    assert "ACTIVE" in capsys.readouterr().out
+    assert main(["store", "delete-table", URI, "--yes"]) == 0
+    assert main(["store", "describe", URI]) == 1
+    assert "mlgate store create-table" in capsys.readouterr().err
+
+
+def test_nothing_is_deleted_without_a_yes(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert main(["store", "create-table", URI]) == 0
+    monkeypatch.setattr("sys.stdin.isatty", lambda: False, raising=False)
+    assert main(["store", "delete-table", URI]) == 1
+    assert "--yes" in capsys.readouterr().err
+    assert main(["store", "describe", URI]) == 0
+
+
+def test_a_uri_that_is_none_is_a_sentence(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["store", "create-table", "sqlite:///x"]) == 1
+    assert capsys.readouterr().err.startswith("mlgate: ")
