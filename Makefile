@@ -10,8 +10,8 @@ up: $(STAMP)
 	$(BIN)/mlgate up
 
 test: $(STAMP)
-	$(BIN)/python -m pytest -q -n 2 -m "not e2e and not heavy"
-	$(BIN)/python -m pytest -q -m "e2e and not heavy"
+	$(BIN)/python -m pytest -q -n 2 -m "not e2e and not heavy" --ignore tests/e2e
+	$(BIN)/python -m pytest -q -m "not heavy" tests/e2e tests/attacks
 
 test-all: test
 	$(BIN)/python -m pytest -q -m heavy

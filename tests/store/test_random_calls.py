@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from mlflow.entities import ExperimentTag, Metric, Param, RunStatus, RunTag, ViewType
@@ -67,6 +68,7 @@ steps = st.one_of(
 )
 
 
+@pytest.mark.heavy  # half a minute: make test-all and CI
 @settings(
     max_examples=25,
     deadline=None,
