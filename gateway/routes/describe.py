@@ -22,7 +22,6 @@ from gateway.routes.schema import Schema
 from gateway.routes.tag_keys import folded
 from gateway.routes.target import (
     check_artifact_segments,
-    encode_path,
     encode_query,
     is_plain_query,
     parse_query,
@@ -495,11 +494,6 @@ def _syntax_sentence(kind: RefKind, field_name: str) -> str:
     if kind in _SYNTAX:
         return f"'{field_name}' must be text without control characters."
     return f"'{field_name}' is not an id: letters, digits, '_', '-', '.' and ':' only."
-
-
-def artifact_path_of(call: Call, name: str) -> str:
-    """The canonical encoded form of an artifact path placeholder."""
-    return encode_path(call.params[name].split("/"))[1:]
 
 
 def narrow_body(call: Call, field_name: str, keep: frozenset[str]) -> None:

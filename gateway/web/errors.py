@@ -5,7 +5,7 @@ from __future__ import annotations
 import html
 
 from gateway.errors import GatewayError, Unauthenticated, Unavailable
-from gateway.web.answer import JSON_TYPE, Whole, json_answer
+from gateway.web.answer import Whole, json_answer
 
 _PAGE = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><title>{title} - mlgate</title>
@@ -73,6 +73,3 @@ def _page(
 def draining() -> Unavailable:
     """The refusal while this gateway is going down."""
     return Unavailable("This gateway is going down; another one answers in a moment.")
-
-
-__all__ = ["JSON_TYPE", "draining", "render"]
