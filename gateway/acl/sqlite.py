@@ -11,6 +11,7 @@ import asyncio
 import json
 import secrets
 import sqlite3
+import time
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -32,6 +33,7 @@ FEED_KEPT_SECONDS = 3600.0
 
 _PRUNE_EVERY = 64
 _BUSY_SECONDS = 5.0
+_FIRST_PAUSE = 0.005
 
 
 class SqliteStore:
@@ -279,8 +281,8 @@ class SqliteStore:
         if self._connection is None:
             db = sqlite3.connect(self._path, timeout=_BUSY_SECONDS, isolation_level=None)
             try:
+                _write_ahead(db)
                 # FULL: a revocation that was answered must survive a power cut.
-                db.execute("PRAGMA journal_mode = WAL")
                 db.execute("PRAGMA synchronous = FULL")
                 migrate(db)
             except BaseException:
@@ -305,6 +307,25 @@ class SqliteStore:
             case sqlite3.SQLITE_BUSY | sqlite3.SQLITE_LOCKED:
                 return f"The ACL store {path} is locked by another process: see who holds it open."
         return f"The ACL store {path} failed: {error}."
+
+
+def _write_ahead(db: sqlite3.Connection) -> None:
+    """Switch to the write-ahead log. Raises sqlite3.OperationalError.
+
+    Two processes that open a new file at once both have to switch; SQLite refuses one of them at
+    once instead of letting it wait (it holds a read lock that it would have to upgrade), so the
+    waiting is done here. https://www.sqlite.org/c3ref/busy_handler.html
+    """
+    pause = _FIRST_PAUSE
+    while True:
+        try:
+            db.execute("PRAGMA journal_mode = WAL")
+            return
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or pause > _BUSY_SECONDS:
+                raise
+        time.sleep(pause)
+        pause *= 2
 
 
 @contextmanager

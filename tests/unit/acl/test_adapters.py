@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import sqlite3
 import time
@@ -195,6 +196,16 @@ async def test_a_locked_file_is_unavailable_and_works_again_afterwards(
     other.close()
     assert await store.create_acl(EXPERIMENT, None, {})
     await store.close()
+
+
+async def test_stores_that_open_a_new_file_at_once_wait_for_each_other(tmp_path: Path) -> None:
+    """Each worker of a first start does; SQLite does not wait by itself there."""
+    for number in range(60):
+        stores = [SqliteStore(tmp_path / f"{number}.db") for _ in range(6)]
+        await asyncio.gather(*(store.ping() for store in stores))
+        assert await stores[0].create_acl(EXPERIMENT, None, {})
+        for store in stores:
+            await store.close()
 
 
 def client_error(code: str, message: str = "", operation: str = "Query") -> ClientError:
