@@ -123,3 +123,30 @@ def dataset(experiment_id: str, name: str, dataset_digest: str) -> str:
 def dataset_summaries(experiment_id: str) -> str:
     """Partition of an experiment's dataset summaries."""
     return f"Y#{experiment_id}"
+
+
+# -- registered models, versions, aliases, prompts --
+
+
+# -- webhooks --
+
+
+# -- logged models --
+
+
+# -- evaluation datasets, associations of entities --
+
+
+# -- scorers --
+
+
+# -- traces, spans, assessments --
+
+
+# -- AI gateway: secrets, endpoints, model definitions, budgets, guardrails --
+
+
+# -- MCP servers --
+
+
+# -- label schemas, review queues, issues --

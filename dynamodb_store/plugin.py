@@ -1,4 +1,4 @@
-"""What MLflow's entry points load (``mlflow.tracking_store``, scheme ``dynamodb``)."""
+"""What MLflow's entry points load for the scheme ``dynamodb``: tracking and model registry."""
 
 from __future__ import annotations
 
@@ -16,3 +16,10 @@ def tracking_store(store_uri: str, artifact_uri: str | None = None, **_: Any) ->
     from dynamodb_store.uri import parse_uri
 
     return DynamoDbTrackingStore(open_table(parse_uri(store_uri)), artifact_uri)
+
+
+def registry_store(store_uri: str, tracking_uri: str | None = None, **_: Any) -> Any:
+    """The model registry store of ``dynamodb://…``. Raises MlflowException."""
+    from dynamodb_store.errors import not_implemented
+
+    raise not_implemented("the model registry")

@@ -81,6 +81,7 @@ class Table:
         prefix: str | None = None,
         after: str | None = None,
         limit: int | None = None,
+        reverse: bool = False,
     ) -> tuple[list[Item], str | None]:
         """One page in key order, strongly consistent, and the sort key to go on ``after``."""
         values: Item = {":pk": partition}
@@ -96,6 +97,8 @@ class Table:
             extra["ExclusiveStartKey"] = _key((partition, after))
         if limit is not None:
             extra["Limit"] = limit
+        if reverse:
+            extra["ScanIndexForward"] = False
         answer = self._call(
             "query",
             KeyConditionExpression=condition,

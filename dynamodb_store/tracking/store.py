@@ -16,7 +16,15 @@ from dynamodb_store.tracking.search_experiments import SearchExperiments
 
 
 @complete
-class DynamoDbTrackingStore(Gc, Inputs, Logging, History, SearchExperiments, Experiments):
+class DynamoDbTrackingStore(
+    # families, each a mixin of its own package or module
+    Gc,
+    Inputs,
+    Logging,
+    History,
+    SearchExperiments,
+    Experiments,
+):
     """MLflow's tracking store in one table; ``docs/store.md`` tells what is where."""
 
     def __init__(self, table: Table, artifact_uri: str | None = None) -> None:

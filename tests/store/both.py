@@ -6,11 +6,16 @@ Run ids differ between the stores, so scenarios name runs by the order of their 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 from mlflow.entities import Experiment, Metric, Run, RunInfo
 from mlflow.entities.metric import MetricWithRunId
 from mlflow.exceptions import MlflowException
+
+
+PLAIN: dict[type, Callable[[Side, Any], Any]] = {}
+"""How entities of a family become comparable; each family's tests add theirs."""
 
 
 class Side:
@@ -19,6 +24,8 @@ class Side:
     def __init__(self, store: Any) -> None:
         self.store = store
         self.runs: list[str] = []
+        self.made: dict[str, str] = {}
+        """Ids by the names that ``Both.remember`` was given."""
 
     def call(self, method: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         args, kwargs = self._real(args), self._real(kwargs)
@@ -33,6 +40,8 @@ class Side:
     def _real(self, value: Any) -> Any:
         if isinstance(value, RunRef):
             return self.runs[value.number] if value.number < len(self.runs) else "0" * 32
+        if isinstance(value, Ref):
+            return self.made.get(value.name, value.otherwise)
         if isinstance(value, (list, tuple)):
             return type(value)(self._real(one) for one in value)
         if isinstance(value, dict):
@@ -41,6 +50,9 @@ class Side:
 
     def plain(self, value: Any) -> Any:
         """The answer as comparable values, without times of writing and with runs by number."""
+        for kind in type(value).__mro__:
+            if kind in PLAIN:
+                return PLAIN[kind](self, value)
         if isinstance(value, Run):
             return self._run(value)
         if isinstance(value, RunInfo):
@@ -54,9 +66,20 @@ class Side:
             return (value.key, number, value.timestamp, value.step)
         if isinstance(value, MetricWithRunId):
             return (self.runs.index(value.run_id), self.plain(value._metric))
-        if isinstance(value, list):
+        if isinstance(value, (list, tuple)):
             return [self.plain(one) for one in value]
+        if isinstance(value, dict):
+            return {self.plain(name): self.plain(one) for name, one in value.items()}
+        if isinstance(value, str):
+            return self.by_name(value)
         return value
+
+    def by_name(self, text: str) -> str:
+        """The text with ids that this store made replaced by the names that scenarios use."""
+        for name, made in self.made.items():
+            if made:
+                text = text.replace(made, f"<{name}>")
+        return text
 
     def _info(self, info: RunInfo) -> dict[str, Any]:
         fields = dict(info)
@@ -92,6 +115,17 @@ class RunRef:
         return f"run{self.number}"
 
 
+class Ref:
+    """An id that was remembered under a name, on whichever side."""
+
+    def __init__(self, name: str, otherwise: str = "none") -> None:
+        self.name = name
+        self.otherwise = otherwise
+
+    def __repr__(self) -> str:
+        return f"<{self.name}>"
+
+
 class Both:
     """``both.create_run(...)`` calls both stores, asserts equal answers, and returns one."""
 
@@ -105,6 +139,16 @@ class Both:
             return ours
 
         return call
+
+    def remember(self, name: str, method: str, *args: Any, id_of: str, **kwargs: Any) -> Ref:
+        """Call both stores, keep the attribute ``id_of`` of what they made, compare the rest."""
+        answers = []
+        for side in self.sides:
+            made = getattr(side.store, method)(*side._real(args), **side._real(kwargs))
+            side.made[name] = str(getattr(made, id_of))
+            answers.append(side.plain(made))
+        assert answers[1] == answers[0], f"{method}{args}{kwargs or ''}"
+        return Ref(name)
 
     def pages(self, method: str, *args: Any, **kwargs: Any) -> list[Any]:
         """All pages of both, compared page by page; each side goes on with its own token."""

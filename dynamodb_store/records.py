@@ -1,0 +1,179 @@
+"""Records: the small, rarely written entities (secrets, endpoints, schemas, queues, webhooks …).
+
+All records of a kind (of one owner) are items of one partition, so that a list is one Query and a
+record one GetItem. A body is JSON, compressed; what does not fit into an item lies in parts that
+are written first. Unique names are items of their own, written in the same transaction. Not for
+what many people write at once: a partition takes 1,000 writes a second.
+"""
+
+from __future__ import annotations
+
+import json
+import zlib
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import Any
+
+from dynamodb_store import schema
+from dynamodb_store.codec import Item
+from dynamodb_store.errors import ConditionFailed
+from dynamodb_store.keys import Key
+from dynamodb_store.table import Action, Table
+
+Body = dict[str, Any]
+"""What JSON can hold, doubles included: Python writes and reads them without losing a bit."""
+
+
+@dataclass
+class Record:
+    """One record; ``body`` may be changed in place inside ``edit``."""
+
+    partition: str
+    sk: str
+    body: Body
+    revision: int = 0
+
+
+Change = Callable[[Record], Sequence[Action] | None]
+"""Changes a record in place and returns what else to write with it; None: nothing to do."""
+
+
+def get(table: Table, partition: str, sk: str) -> Record | None:
+    """One record, strongly consistent."""
+    item = table.get((partition, sk))
+    return None if item is None else _record(table, item)
+
+
+def get_many(table: Table, keys: Sequence[Key]) -> list[Record]:
+    """Those records of ``keys`` that exist, in the order of ``keys``."""
+    found = {(item["pk"], item["sk"]): item for item in table.batch_get(list(dict.fromkeys(keys)))}
+    return [_record(table, found[key]) for key in keys if key in found]
+
+
+def listed(table: Table, partition: str, **parameters: Any) -> Iterator[Record]:
+    """The records of a partition in key order; ``parameters`` as of ``Table.query``."""
+    for item in table.query_all(partition, **parameters):
+        yield _record(table, item)
+
+
+def create(
+    table: Table, record: Record, names: Iterable[Key] = (), also: Sequence[Action] = ()
+) -> None:
+    """Write a record that must not exist yet, and take unique names for it.
+
+    Raises ConditionFailed: position 0 is the record, 1 and on the names, then ``also``.
+    """
+    item = _item(table, record)
+    put = ("Put", {"Item": item, "ConditionExpression": "attribute_not_exists(pk)"})
+    table.transact([put, *(take_name(name, record.sk) for name in names), *also])
+    record.revision += 1
+
+
+def edit(
+    table: Table, partition: str, sk: str, missing: Callable[[], Exception], change: Change
+) -> Record:
+    """Read, change, write, again when another writer was faster; returns the record as written.
+
+    ``change`` may be called several times. Raises what it raises, ``missing()`` when there is no
+    such record, and ConditionFailed when an action of ``change`` fails (positions from 1).
+    """
+    for _ in table.attempts():
+        record = get(table, partition, sk)
+        if record is None:
+            raise missing()
+        also = change(record)
+        if also is None:
+            return record
+        try:
+            save(table, record, also)
+            return record
+        except ConditionFailed as failed:
+            if 0 not in failed.failed:
+                raise
+    raise AssertionError  # attempts() never ends by itself
+
+
+def save(table: Table, record: Record, also: Sequence[Action] = ()) -> None:
+    """Write a record that was read. Raises ConditionFailed (0: it has changed since)."""
+    item = _item(table, record)
+    condition, values = "rev = :rev", {":rev": record.revision}
+    if also:
+        put = {
+            "Item": item,
+            "ConditionExpression": condition,
+            "ExpressionAttributeValues": values,
+        }
+        table.transact([("Put", put), *also])
+    else:
+        table.put(item, condition, values)
+    record.revision += 1
+
+
+def delete(table: Table, record: Record, also: Sequence[Action] = ()) -> None:
+    """Remove a record that was read, and in the same transaction what ``also`` says.
+
+    Raises ConditionFailed (0: it has changed since).
+    """
+    gone = {
+        "Key": (record.partition, record.sk),
+        "ConditionExpression": "rev = :rev",
+        "ExpressionAttributeValues": {":rev": record.revision},
+    }
+    table.transact([("Delete", gone), *also])
+    _remove_parts(table, record.partition, record.sk)
+
+
+def take_name(name: Key, owner: str) -> Action:
+    """Takes a unique name, unless another record has it."""
+    item = {"pk": name[0], "sk": name[1], "owner": owner}
+    return ("Put", {"Item": item, "ConditionExpression": "attribute_not_exists(pk)"})
+
+
+def free_name(name: Key) -> Action:
+    """Gives a unique name up."""
+    return ("Delete", {"Key": name})
+
+
+def owner_of(table: Table, name: Key) -> str | None:
+    """The ``sk`` of the record that has a unique name."""
+    item = table.get(name)
+    return None if item is None else str(item["owner"])
+
+
+def _item(table: Table, record: Record) -> Item:
+    """The record's item; parts of a large body are written here, before it."""
+    text = json.dumps(record.body, separators=(",", ":"))
+    packed = zlib.compress(text.encode("utf-8", "surrogatepass"), 6)
+    item: Item = {"pk": record.partition, "sk": record.sk, "rev": record.revision + 1}
+    if len(packed) <= schema.PART_BYTES:
+        return {**item, "doc": packed}
+    content = sha256(packed).hexdigest()[:16]
+    parts = [packed[at : at + schema.PART_BYTES] for at in range(0, len(packed), schema.PART_BYTES)]
+    place = _parts_of(record.partition, record.sk)
+    table.batch_write(
+        {"pk": place, "sk": f"{content}#{number:04d}", "doc": part}
+        for number, part in enumerate(parts)
+    )
+    return {**item, "parts": content}
+
+
+def _record(table: Table, item: Item) -> Record:
+    packed = item.get("doc")
+    if packed is None:
+        place = _parts_of(item["pk"], item["sk"])
+        parts = table.query_all(place, prefix=f"{item['parts']}#")
+        packed = b"".join(part["doc"] for part in parts)
+    body: Body = json.loads(zlib.decompress(packed))
+    return Record(item["pk"], item["sk"], body, item["rev"])
+
+
+def _remove_parts(table: Table, partition: str, sk: str) -> None:
+    place = _parts_of(partition, sk)
+    keys = [(place, part["sk"]) for part in table.query_all(place)]
+    if keys:
+        table.batch_write(deletes=keys)
+
+
+def _parts_of(partition: str, sk: str) -> str:
+    return f"{partition}//{sk}"
