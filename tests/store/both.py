@@ -13,7 +13,6 @@ from mlflow.entities import Experiment, Metric, Run, RunInfo
 from mlflow.entities.metric import MetricWithRunId
 from mlflow.exceptions import MlflowException
 
-
 PLAIN: dict[type, Callable[[Side, Any], Any]] = {}
 """How entities of a family become comparable; each family's tests add theirs."""
 
