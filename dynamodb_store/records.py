@@ -95,18 +95,17 @@ def edit(
 
 
 def save(table: Table, record: Record, also: Sequence[Action] = ()) -> None:
-    """Write a record that was read. Raises ConditionFailed (0: it has changed since)."""
-    item = _item(table, record)
-    condition, values = "rev = :rev", {":rev": record.revision}
-    if also:
-        put = {
-            "Item": item,
-            "ConditionExpression": condition,
-            "ExpressionAttributeValues": values,
-        }
-        table.transact([("Put", put), *also])
-    else:
-        table.put(item, condition, values)
+    """Write a record that was read. Raises ConditionFailed (0: it has changed since).
+
+    A transaction even when alone: its token makes a repeat after a lost answer no second write,
+    which would find the revision moved on by the first and be taken for another writer's.
+    """
+    put = {
+        "Item": _item(table, record),
+        "ConditionExpression": "rev = :rev",
+        "ExpressionAttributeValues": {":rev": record.revision},
+    }
+    table.transact([("Put", put), *also])
     record.revision += 1
 
 

@@ -10,6 +10,7 @@ import pytest
 from dynamodb_store import records
 from dynamodb_store.errors import ConditionFailed
 from dynamodb_store.records import Record
+from tests.fakes.fake_dynamodb import WRITES, FakeDynamoDb, client_error
 
 P = "T#kind"
 
@@ -84,3 +85,23 @@ def test_many_are_read_in_the_order_asked_for(dynamo: Any) -> None:
     assert [record.sk for record in found] == ["c", "a", "c"]
     newest = records.listed(table, P, reverse=True)
     assert [record.sk for record in newest] == ["c", "b", "a"]
+
+
+def test_an_edit_whose_answer_got_lost_is_done_once(dynamo: Any, fake: FakeDynamoDb) -> None:
+    table = dynamo.table
+    records.create(table, Record(P, "a", {"n": 0}))
+    lost = []
+
+    def lose(operation: str, parameters: dict[str, Any]) -> None:
+        if operation in WRITES and not lost:
+            lost.append(operation)
+            fake.real(operation, parameters)
+            raise client_error("InternalServerError", operation)
+
+    def add(record: Record) -> list[Any]:
+        record.body["n"] += 1
+        return []
+
+    fake.faults.append(lose)
+    assert records.edit(table, P, "a", gone, add).body == {"n": 1}
+    assert records.get(table, P, "a") == Record(P, "a", {"n": 1}, 2)
