@@ -70,6 +70,13 @@ class Base(AbstractStore):  # type: ignore[misc]
             self.table, keys.run(run_id), run.SECTIONS, lambda: no_run(run_id), checked
         )
 
+    def _purge_experiment(self, experiment_id: str) -> None:
+        """Called when an experiment goes for good, before its head does.
+
+        Each family overrides it, removes what it holds of the experiment, and calls super. It
+        may be called again for the same experiment when ``mlflow gc`` was cut short.
+        """
+
 
 def canonical_id(experiment_id: str | int | None) -> str:
     """MLflow's experiment ids are integers, and none means the default experiment."""

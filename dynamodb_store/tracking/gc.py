@@ -51,6 +51,7 @@ class Gc(SearchRuns):
             for run_id in run_ids:
                 self._hard_delete_left(run_id)
         self._purge_datasets(canonical)
+        self._purge_experiment(canonical)
         self._purge(document.pk)
         self._forget(document)
 
