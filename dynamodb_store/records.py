@@ -2,8 +2,9 @@
 
 All records of a kind (of one owner) are items of one partition, so that a list is one Query and a
 record one GetItem. A body is JSON, compressed; what does not fit into an item lies in parts that
-are written first. Unique names are items of their own, written in the same transaction. Not for
-what many people write at once: a partition takes 1,000 writes a second.
+are written first. Unique names are items of their own, written in the same transaction; a pointer
+is one that also tells the partition, for records that are known by an id alone. Not for what many
+people write at once: a partition takes 1,000 writes a second.
 """
 
 from __future__ import annotations
@@ -64,10 +65,15 @@ def create(
 
     Raises ConditionFailed: position 0 is the record, 1 and on the names, then ``also``.
     """
-    item = _item(table, record)
-    put = ("Put", {"Item": item, "ConditionExpression": "attribute_not_exists(pk)"})
+    put = put_new(table, record)
     table.transact([put, *(take_name(name, record.sk) for name in names), *also])
     record.revision += 1
+
+
+def put_new(table: Table, record: Record) -> Action:
+    """The write of a record that must not exist yet, for a transaction; parts are written here."""
+    item = _item(table, record)
+    return ("Put", {"Item": item, "ConditionExpression": "attribute_not_exists(pk)"})
 
 
 def edit(
@@ -78,18 +84,33 @@ def edit(
     ``change`` may be called several times. Raises what it raises, ``missing()`` when there is no
     such record, and ConditionFailed when an action of ``change`` fails (positions from 1).
     """
+    return edit_found(table, lambda: get(table, partition, sk), missing, change)
+
+
+def edit_found(
+    table: Table,
+    read: Callable[[], Record | None],
+    missing: Callable[[], Exception],
+    change: Change,
+) -> Record:
+    """``edit`` of the record that ``read`` finds. A ``change`` of its ``sk`` moves it."""
     for _ in table.attempts():
-        record = get(table, partition, sk)
+        record = read()
         if record is None:
             raise missing()
+        before = record.sk
         also = change(record)
         if also is None:
             return record
+        moves = record.sk != before
         try:
-            save(table, record, also)
+            if moves:
+                _move(table, record, before, also)
+            else:
+                save(table, record, also)
             return record
         except ConditionFailed as failed:
-            if 0 not in failed.failed:
+            if 0 not in failed.failed and not (moves and len(also) + 1 in failed.failed):
                 raise
     raise AssertionError  # attempts() never ends by itself
 
@@ -121,6 +142,42 @@ def delete(table: Table, record: Record, also: Sequence[Action] = ()) -> None:
     }
     table.transact([("Delete", gone), *also])
     _remove_parts(table, record.partition, record.sk)
+
+
+def _move(table: Table, record: Record, before: str, also: Sequence[Action]) -> None:
+    """Write a record at its new ``sk`` and remove it at the one ``before``, or nothing of it."""
+    gone = {
+        "Key": (record.partition, before),
+        "ConditionExpression": "rev = :rev",
+        "ExpressionAttributeValues": {":rev": record.revision},
+    }
+    table.transact([put_new(table, record), *also, ("Delete", gone)])
+    record.revision += 1
+    _remove_parts(table, record.partition, before)
+
+
+def take_pointer(key: Key, record: Record) -> Action:
+    """A unique name that also tells the record's partition; ``find`` follows it."""
+    return ("Put", {**repoint(key, record)[1], "ConditionExpression": "attribute_not_exists(pk)"})
+
+
+def repoint(key: Key, record: Record) -> Action:
+    """The write of a pointer whose record has moved."""
+    place = {"owner": record.sk, "partition": record.partition}
+    return ("Put", {"Item": {"pk": key[0], "sk": key[1], **place}})
+
+
+def find(table: Table, key: Key) -> Record | None:
+    """The record that a pointer leads to."""
+    before: Item | None = None
+    for _ in table.attempts():
+        pointer = table.get(key)
+        if pointer is None or pointer == before:
+            return None
+        if (record := get(table, pointer["partition"], pointer["owner"])) is not None:
+            return record
+        before = pointer  # it may have moved between the two reads
+    raise AssertionError  # attempts() never ends by itself
 
 
 def take_name(name: Key, owner: str) -> Action:

@@ -77,6 +77,9 @@ class Base(AbstractStore):  # type: ignore[misc]
         may be called again for the same experiment when ``mlflow gc`` was cut short.
         """
 
+    def _purge_run(self, run_id: str) -> None:
+        """The same for a run, before any of it goes."""
+
 
 def canonical_id(experiment_id: str | int | None) -> str:
     """MLflow's experiment ids are integers, and none means the default experiment."""

@@ -33,6 +33,7 @@ class Gc(SearchRuns):
     def _hard_delete_run(self, run_id: str) -> None:
         """Remove a run with its points. Raises MlflowException when there is none."""
         document = self._run(run_id)
+        self._purge_run(run_id)
         self._purge(document.pk)
         head = document.head
         self.table.transact(

@@ -105,3 +105,43 @@ def test_an_edit_whose_answer_got_lost_is_done_once(dynamo: Any, fake: FakeDynam
     fake.faults.append(lose)
     assert records.edit(table, P, "a", gone, add).body == {"n": 1}
     assert records.get(table, P, "a") == Record(P, "a", {"n": 1}, 2)
+
+
+def test_a_pointer_leads_to_a_record_wherever_it_moves(dynamo: Any) -> None:
+    table = dynamo.table
+    pointer = ("T#id", "=a")
+    record = Record(P, "1", {"text": os.urandom(200_000).hex()})
+    records.create(table, record, also=[records.take_pointer(pointer, record)])
+    with pytest.raises(ConditionFailed):
+        records.create(table, Record(P, "2", {}), also=[records.take_pointer(pointer, record)])
+
+    def move(found: Record) -> list[Any]:
+        found.sk = "0"
+        return [records.repoint(pointer, found)]
+
+    moved = records.edit_found(table, lambda: records.find(table, pointer), gone, move)
+    assert records.find(table, pointer) == moved
+    assert moved.body == record.body
+    assert records.get(table, P, "1") is None
+    assert list(table.query_all(f"{P}//1")) == []
+    records.delete(table, moved)
+    assert records.find(table, pointer) is None
+    assert records.find(table, ("T#id", "=none")) is None
+
+
+def test_a_move_that_lost_reads_again(dynamo: Any) -> None:
+    table = dynamo.table
+    pointer = ("T#id", "=a")
+    record = Record(P, "1", {"n": 0})
+    records.create(table, record, also=[records.take_pointer(pointer, record)])
+    others = [1]
+
+    def move(found: Record) -> list[Any]:
+        if others:
+            records.edit(table, P, "1", gone, lambda one: one.body.update(n=others.pop()) or [])
+        found.sk = "0"
+        return [records.repoint(pointer, found)]
+
+    moved = records.edit_found(table, lambda: records.find(table, pointer), gone, move)
+    assert [found.body for found in records.listed(table, P)] == [{"n": 1}]
+    assert moved.revision == 3
