@@ -8,11 +8,15 @@ outlives us. Its usage figures, which it would send home, are switched off.
 
 from __future__ import annotations
 
+import contextlib
+import os
 import shutil
+import signal
 import subprocess
 import tempfile
 import threading
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
@@ -22,6 +26,9 @@ VERSION = "3.3.1"
 
 START_SECONDS = 60.0
 FETCH_SECONDS = 600.0
+
+Progress = Callable[[int], None]
+"""Told the seconds that have passed, about once a second."""
 
 _POM = f"""\
 <project xmlns="http://maven.apache.org/POM/4.0.0">
@@ -72,10 +79,11 @@ class DynamoDbLocalError(Exception):
     """DynamoDB Local cannot be fetched or started; the message says what is missing."""
 
 
-def fetch(folder: Path) -> Path:
+def fetch(folder: Path, progress: Progress | None = None) -> Path:
     """Put the jars of DynamoDB Local under ``folder`` unless they are there; returns their place.
 
-    Several processes may do so at once. Raises DynamoDbLocalError.
+    Several processes may do so at once. Interrupted, it leaves nothing running. Raises
+    DynamoDbLocalError.
     """
     folder = folder.resolve()  # Maven would take it from the place of the pom
     jars = folder / f"{VERSION}-{sha256(_LAUNCHER.encode()).hexdigest()[:8]}"
@@ -91,11 +99,10 @@ def fetch(folder: Path) -> Path:
             "mvn", "-q", "-B", "-f", str(pom), "dependency:copy-dependencies",
             "-DincludeScope=runtime", f"-DoutputDirectory={fetched}",
         ]  # fmt: skip
-        done = subprocess.run(
-            command, capture_output=True, text=True, timeout=FETCH_SECONDS, check=False
-        )
-        if done.returncode or not fetched.is_dir():
-            raise DynamoDbLocalError(f"Maven could not fetch DynamoDB Local: {done.stdout[-500:]}")
+        said = _run_to_its_end(command, progress)
+        if said is not None or not fetched.is_dir():
+            words = " ".join((said or "").split())[-400:]
+            raise DynamoDbLocalError(f"Maven could not fetch DynamoDB Local {VERSION}: {words}")
         (fetched / "Launcher.java").write_text(_LAUNCHER)
         try:
             fetched.rename(jars)
@@ -103,6 +110,33 @@ def fetch(folder: Path) -> Path:
             if not jars.is_dir():  # else another process was faster
                 raise
     return jars
+
+
+def _run_to_its_end(command: list[str], progress: Progress | None) -> str | None:
+    """None when the command succeeds, else what it said; all that it started ends with it."""
+    with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as output:
+        process = subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            start_new_session=True,
+        )
+        try:
+            for second in range(int(FETCH_SECONDS)):
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    process.wait(1.0)
+                    break
+                if progress is not None:
+                    progress(second + 1)
+            else:
+                return f"it did not end within {FETCH_SECONDS:.0f} s"
+            output.seek(0)
+            return output.read() if process.returncode else None
+        finally:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
 
 
 @dataclass
@@ -173,12 +207,16 @@ def start(jars: Path, *, data: Path | None = None, port: int = 0) -> DynamoDbLoc
                 ready.set()
         ready.set()  # it ended
 
-    threading.Thread(target=drain, daemon=True, name="dynamodb-local").start()
-    ready.wait(START_SECONDS)
+    try:
+        threading.Thread(target=drain, daemon=True, name="dynamodb-local").start()
+        ready.wait(START_SECONDS)
+    finally:  # also when a Ctrl-C ends the waiting
+        if not listening:
+            process.kill()
+            process.wait()
     if not listening:
-        process.kill()
-        process.wait()
-        raise DynamoDbLocalError(f"DynamoDB Local did not start: {''.join(output)[-1000:]}")
+        words = " ".join("".join(output).split())[-600:]
+        raise DynamoDbLocalError(f"DynamoDB Local did not start: {words}")
     return DynamoDbLocal(process, f"http://127.0.0.1:{listening[0]}", output)
 
 

@@ -13,8 +13,15 @@ from gateway.dynamodb_local import DynamoDbLocal, fetch, start
 FOLDER = Path(__file__).parent.parent / ".cache" / "dynamodb-local"
 
 
+_environ = os.environ.get("MLGATE_DYNAMODB_LOCAL")  # tests run without MLGATE_ variables
+
+
+def jars_folder() -> Path:
+    """Where the jars are, or will be."""
+    return Path(_environ or FOLDER).resolve()
+
+
 @pytest.fixture(scope="session")
 def dynamodb_local() -> Iterator[DynamoDbLocal]:
-    folder = Path(os.environ.get("MLGATE_DYNAMODB_LOCAL") or FOLDER)
-    with start(fetch(folder)) as server:
+    with start(fetch(jars_folder())) as server:
         yield server

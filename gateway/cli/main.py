@@ -73,14 +73,21 @@ def _parser() -> argparse.ArgumentParser:
     up = commands.add_parser(
         "up",
         help="everything on this machine: MLflow, the gateway, sample accounts",
-        description="Starts stock MLflow on SQLite, the gateway, and a development identity "
-        "provider with the accounts alice and bob (group data-science), carol (group research) "
-        "and dave (admin). Data survives a restart; Ctrl-C stops all of it.",
+        description="Starts stock MLflow, the gateway, and a development identity provider with "
+        "the accounts alice and bob (group data-science), carol (group research) and dave "
+        "(admin). Data survives a restart; Ctrl-C stops all of it.",
     )
     up.add_argument(
         "--data", metavar="DIR", default="mlgate-data", help="where the data is kept (mlgate-data)"
     )
     up.add_argument("--port", type=_port, default=8080, help="of the gateway (8080)")
+    up.add_argument(
+        "--store",
+        choices=["sqlite", "dynamodb-local"],
+        default="sqlite",
+        help="where MLflow and the gateway keep things: in files (sqlite), or in Amazon's "
+        "DynamoDB Local, which needs a JDK 17 and Maven and is fetched once",
+    )
     up.set_defaults(run=_up)
     serve = commands.add_parser(
         "serve",

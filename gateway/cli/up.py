@@ -1,7 +1,8 @@
 """``mlgate up``: everything on this machine with embedded defaults.
 
-Stock MLflow on SQLite, the development identity provider and the gateway; all of it ends with
-Ctrl-C, and nothing is left running when any part cannot start. Data stays in ``--data``.
+Stock MLflow, the development identity provider and the gateway, on SQLite or (``--store
+dynamodb-local``) on Amazon's DynamoDB Local; all of it ends with Ctrl-C, and nothing is left
+running when any part cannot start. Data stays in ``--data``.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from aiohttp import web
 import gateway as gateway_package
 from gateway.acl.store import PersonRecord, Store, StoreUnavailable
 from gateway.app import Gateway, listen, open_gateway
+from gateway.cli.up_stores import CannotStart, Stores, opened
 from gateway.clock import SystemClock
 from gateway.devidp.accounts import ADMIN_GROUP, Account, Accounts
 from gateway.devidp.app import provider_settings
@@ -39,16 +41,18 @@ _STOP_SECONDS = 15.0
 _LOOK_SECONDS = 0.5
 
 
-class CannotStart(Exception):
-    """A sentence for the person; exit status 1."""
-
-
 def run(args: argparse.Namespace) -> int:
     """Run until Ctrl-C; the exit status."""
     data = Path(args.data).resolve()
+    # Until the event loop takes over: whatever ends us, our parts are ended too.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        with _data_folder(data), _mlflow(data) as mlflow:
-            return asyncio.run(_up(data, args.port, mlflow))
+        with (
+            _data_folder(data),
+            opened(args.store, data) as stores,
+            _mlflow(data, stores) as mlflow,
+        ):
+            return asyncio.run(_up(data, args.port, mlflow, stores))
     except CannotStart as error:
         print(f"mlgate: {error}", file=sys.stderr)
         return 1
@@ -79,14 +83,14 @@ def _data_folder(data: Path) -> Iterator[None]:
 class _Mlflow:
     """A stock ``mlflow server`` as a process group of its own."""
 
-    def __init__(self, data: Path) -> None:
+    def __init__(self, data: Path, stores: Stores) -> None:
         self.port = _free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.log = data / "mlflow.log"
         # Only the gateway talks to it: loopback, and a port that nobody is told.
         command = [
             sys.executable, "-m", "mlflow", "server",
-            "--backend-store-uri", f"sqlite:///{data / 'mlflow.db'}",
+            *stores.mlflow,
             "--artifacts-destination", str(data / "artifacts"),
             "--host", "127.0.0.1", "--port", str(self.port), "--workers", "1",
         ]  # fmt: skip
@@ -121,11 +125,9 @@ class _Mlflow:
             await asyncio.sleep(0.2)
         print(f"\rMLflow is up after {time.monotonic() - began:.0f} s.      ", flush=True)
 
-    async def ended(self) -> None:
-        """Return when MLflow ends by itself."""
-        # Not by a thread that waits: it would keep the event loop from closing.
-        while self._process.poll() is None:  # noqa: ASYNC110
-            await asyncio.sleep(_LOOK_SECONDS)
+    def is_running(self) -> bool:
+        """False when it has ended by itself."""
+        return self._process.poll() is None
 
     def stop(self) -> None:
         """End the whole process group, politely first."""
@@ -154,9 +156,9 @@ class _Mlflow:
 
 
 @contextlib.contextmanager
-def _mlflow(data: Path) -> Iterator[_Mlflow]:
+def _mlflow(data: Path, stores: Stores) -> Iterator[_Mlflow]:
     try:
-        mlflow = _Mlflow(data)
+        mlflow = _Mlflow(data, stores)
     except OSError as error:
         raise CannotStart(f"cannot start MLflow in {data}: {error.strerror}.") from error
     try:
@@ -165,7 +167,7 @@ def _mlflow(data: Path) -> Iterator[_Mlflow]:
         mlflow.stop()
 
 
-async def _up(data: Path, port: int, mlflow: _Mlflow) -> int:
+async def _up(data: Path, port: int, mlflow: _Mlflow, stores: Stores) -> int:
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
     for name in (signal.SIGTERM, signal.SIGINT):
@@ -179,13 +181,15 @@ async def _up(data: Path, port: int, mlflow: _Mlflow) -> int:
         waiting = asyncio.ensure_future(mlflow.wait_until_up())
         if await _first(waiting, stopping):
             return 0
-        settings = _settings(data, port, issuer_port, mlflow.url)
+        settings = _settings(data, port, issuer_port, mlflow.url, stores)
         gateway = await _gateway(settings, listener)
         accounts = Accounts.load(data / "devidp")
         tokens = await _sample_tokens(gateway.store, accounts, data / "tokens")
         _welcome(settings.public_url, issuer_port, accounts, tokens, data)
-        ended = asyncio.ensure_future(mlflow.ended())
+        ended = asyncio.ensure_future(_ended(mlflow, stores))
         if not await _first(ended, stopping):
+            if stores.ended() is not None:
+                raise CannotStart(f"{stores.ended()}")
             raise CannotStart(f"MLflow ended unexpectedly; see {mlflow.log}")
         print("\nStopping ...", flush=True)
     finally:
@@ -198,6 +202,13 @@ async def _up(data: Path, port: int, mlflow: _Mlflow) -> int:
         finally:
             listener.close()
     return 0
+
+
+async def _ended(mlflow: _Mlflow, stores: Stores) -> None:
+    """Return when MLflow or its store ends by itself."""
+    # Not by a thread that waits: it would keep the event loop from closing.
+    while mlflow.is_running() and stores.ended() is None:  # noqa: ASYNC110
+        await asyncio.sleep(_LOOK_SECONDS)
 
 
 async def _first(work: asyncio.Future[None], stopping: asyncio.Event) -> bool:
@@ -234,13 +245,13 @@ async def _identity(data: Path, port: int) -> web.AppRunner:
         raise CannotStart(str(error)) from error
 
 
-def _settings(data: Path, port: int, issuer_port: int, mlflow: str) -> Settings:
+def _settings(data: Path, port: int, issuer_port: int, mlflow: str, stores: Stores) -> Settings:
     return Settings(
         listen_port=port,
         public_url=f"http://127.0.0.1:{port}",
         upstream=Upstream(urls=(mlflow,)),
         roles=str(_roles()),
-        store=f"sqlite:///{data / 'mlgate.db'}",
+        store=stores.acl,
         admins=Admins(groups=frozenset({ADMIN_GROUP})),
         identity=(provider_settings(f"http://127.0.0.1:{issuer_port}"),),
         audit=Audit(to=str(data / "audit.log")),

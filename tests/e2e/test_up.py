@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlencode
 
 import pytest
@@ -24,7 +25,7 @@ from tests.stack import ROOT, Answer, Process, Stack, http, start
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
 
 
-def _two_free_ports() -> int:
+def two_free_ports() -> int:
     """A port that is free, and so is the next."""
     while True:
         with socket.socket() as one, socket.socket() as two:
@@ -52,6 +53,12 @@ class Up:
     def whoami(self, token: str) -> Answer:
         return http("GET", f"{self.process.url}{OWN}/whoami", token=token)
 
+    def post(self, who: str, call: str, body: dict[str, Any]) -> Any:
+        """The JSON of a call that must succeed."""
+        return ok(
+            http("POST", f"{self.process.url}{API}/{call}", token=self.token(who), json_body=body)
+        )
+
     def token(self, name: str) -> str:
         found = re.search(rf"^ *{name} .*\n *token (mlg_\S+)$", self.said, re.MULTILINE)
         assert found, self.said
@@ -64,10 +71,10 @@ class Up:
 
 
 @contextmanager
-def _up(data: Path, log: Path, port: int | None = None) -> Iterator[Up]:
-    port = port or _two_free_ports()
+def running_up(data: Path, log: Path, port: int | None = None, *options: str) -> Iterator[Up]:
+    port = port or two_free_ports()
     command = [sys.executable, "-m", "gateway.cli.main", "up"]
-    command += ["--data", str(data), "--port", str(port)]
+    command += ["--data", str(data), "--port", str(port), *options]
     process = start(command, f"http://127.0.0.1:{port}", log, ROOT)
     up = Up(process, data, port)
     try:
@@ -107,7 +114,7 @@ def _jwt(up: Up, name: str) -> str:
 
 
 def test_up_and_down_and_up_again(folder: Path, tmp_path: Path) -> None:
-    with _up(folder, tmp_path / "first.log") as up:
+    with running_up(folder, tmp_path / "first.log") as up:
         assert ok(up.whoami(up.token("dave")))["admin"] is True
         carol = ok(up.whoami(_jwt(up, "carol")))
         assert (carol["principal"], carol["groups"], carol["method"]) == (
@@ -122,13 +129,13 @@ def test_up_and_down_and_up_again(folder: Path, tmp_path: Path) -> None:
             cwd=ROOT, capture_output=True, text=True, timeout=120, check=False,
         )  # fmt: skip
         assert ran.returncode == 0, ran.stderr
-        first = _first_experiment(up, "alice")
+        first = first_experiment(up, "alice")
         assert first.status == 200
-        assert _first_experiment(up, "carol").status == 404
+        assert first_experiment(up, "carol").status == 404
         assert (folder.stat().st_mode & 0o077) == 0, "nobody else reads the data"
 
         # Another one on the same folder says so and touches nothing.
-        other = mlgate("up", "--data", str(folder), "--port", str(_two_free_ports()), cwd=ROOT)
+        other = mlgate("up", "--data", str(folder), "--port", str(two_free_ports()), cwd=ROOT)
         assert other.returncode == 1
         assert "another 'mlgate up' is using" in other.stderr
         assert up.whoami(up.token("alice")).status == 200
@@ -142,11 +149,11 @@ def test_up_and_down_and_up_again(folder: Path, tmp_path: Path) -> None:
         token, password = up.token("alice"), up.password("alice")
         assert "Traceback" not in up.said
 
-    with _up(folder, tmp_path / "second.log", up.port) as again:
+    with running_up(folder, tmp_path / "second.log", up.port) as again:
         assert (again.token("alice"), again.password("alice")) == (token, password)
-        assert _first_experiment(again, "alice").json() == first.json()
-        assert _first_experiment(again, "bob").status == 200
-        assert _first_experiment(again, "carol").status == 404
+        assert first_experiment(again, "alice").json() == first.json()
+        assert first_experiment(again, "bob").status == 200
+        assert first_experiment(again, "carol").status == 404
 
         # MLflow dies: everything ends, with a line.
         (mlflow, *_) = [p for p in processes_in(folder) if "mlflow server" in p]
@@ -157,14 +164,14 @@ def test_up_and_down_and_up_again(folder: Path, tmp_path: Path) -> None:
         until(lambda: processes_in(folder) == [])
 
 
-def _first_experiment(up: Up, who: str) -> Answer:
+def first_experiment(up: Up, who: str) -> Answer:
     path = f"{API}/experiments/get-by-name?experiment_name=first"
     return http("GET", up.process.url + path, token=up.token(who))
 
 
 @pytest.mark.parametrize("which", ["gateway", "issuer"])
 def test_a_port_in_use_ends_it_with_a_clear_line(tmp_path: Path, which: str) -> None:
-    port = _two_free_ports()
+    port = two_free_ports()
     with socket.create_server(("127.0.0.1", port if which == "gateway" else port + 1)):
         done = mlgate("up", "--data", str(tmp_path / "d"), "--port", str(port), cwd=ROOT)
     assert done.returncode == 1
@@ -177,7 +184,7 @@ def test_a_port_in_use_ends_it_with_a_clear_line(tmp_path: Path, which: str) -> 
 def test_a_folder_that_cannot_be_written_ends_it_with_a_clear_line(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     data = tmp_path / "file" / "data"
-    done = mlgate("up", "--data", str(data), "--port", str(_two_free_ports()), cwd=ROOT)
+    done = mlgate("up", "--data", str(data), "--port", str(two_free_ports()), cwd=ROOT)
     assert done.returncode == 1
     (line,) = done.stderr.strip().splitlines()
     assert "--data" in line
@@ -187,9 +194,7 @@ def test_mlflow_that_does_not_start_ends_it_with_a_clear_line(tmp_path: Path) ->
     data = tmp_path / "data"
     data.mkdir()
     (data / "mlflow.db").write_bytes(b"this is no database" * 1000)
-    done = mlgate(
-        "up", "--data", str(data), "--port", str(_two_free_ports()), cwd=ROOT, seconds=120
-    )
+    done = mlgate("up", "--data", str(data), "--port", str(two_free_ports()), cwd=ROOT, seconds=120)
     assert done.returncode == 1
     (line,) = done.stderr.strip().splitlines()
     assert "MLflow did not start" in line
