@@ -11,7 +11,7 @@ up: $(STAMP)
 
 test: $(STAMP)
 	$(BIN)/python -m pytest -q -n 2 -m "not e2e and not heavy" --ignore tests/e2e
-	$(BIN)/python -m pytest -q -m "not heavy" tests/e2e tests/attacks
+	$(BIN)/python -m pytest -q -n 2 --dist loadfile -m "not heavy" tests/e2e tests/attacks
 
 test-all: test
 	$(BIN)/python -m pytest -q -m heavy

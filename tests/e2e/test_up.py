@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import shutil
@@ -20,7 +21,7 @@ from urllib.parse import urlencode
 import pytest
 
 from tests.e2e.world import API, OWN, mlgate, ok, processes_in, until
-from tests.stack import ROOT, Answer, Process, Stack, http, start
+from tests.stack import ROOT, Answer, Process, Stack, free_port, http, start
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
 
@@ -28,13 +29,9 @@ pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
 def two_free_ports() -> int:
     """A port that is free, and so is the next."""
     while True:
-        with socket.socket() as one, socket.socket() as two:
-            one.bind(("127.0.0.1", 0))
-            port = int(one.getsockname()[1])
-            try:
-                two.bind(("127.0.0.1", port + 1))
-            except OSError:
-                continue
+        port = free_port()
+        with socket.socket() as next_one, contextlib.suppress(OSError):
+            next_one.bind(("127.0.0.1", port + 1))
             return port
 
 

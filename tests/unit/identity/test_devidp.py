@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import socket
 import stat
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -17,12 +16,7 @@ import pytest
 from gateway.credentials.chain import Identify
 from gateway.devidp import Accounts, create_app, provider_settings, serve
 from gateway.devidp.signing import SigningKey
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+from tests.stack import free_port
 
 
 class Running:

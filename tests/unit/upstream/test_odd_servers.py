@@ -79,12 +79,16 @@ def server(plan):
             if turn["cut"] is not None and turn["cut"] < len(raw):
                 await exchange.send(raw[: turn["cut"]])
                 return
-            whole = raw + (b"" if closes else turn["after"])
+            # What follows an answer comes with its end. Were it to come later, after the next
+            # request was sent, it would be that request's answer: HTTP/1.1 has no other order.
+            after = b"" if closes else turn["after"]
             pieces, at = [], 0
             for step in turn["steps"]:
-                pieces.append(whole[at : at + step])
+                if at + step >= len(raw):
+                    break
+                pieces.append(raw[at : at + step])
                 at += step
-            await exchange.send(*pieces, whole[at:])
+            await exchange.send(*pieces, raw[at:] + after)
             if closes or turn["close"] == "fin":
                 return
             if turn["close"] == "reset":
