@@ -3,18 +3,28 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+PYTEST := -m pytest -q
 
-.PHONY: up test test-all check bench docs fmt
+.PHONY: up test test-all test-heavy test-on-dynamodb check bench docs fmt
 
 up: $(STAMP)
 	$(BIN)/mlgate up
 
 test: $(STAMP)
-	$(BIN)/python -m pytest -q -n 2 -m "not e2e and not heavy" --ignore tests/e2e
-	$(BIN)/python -m pytest -q -n 2 --dist loadfile -m "not heavy" tests/e2e tests/attacks
+	$(BIN)/python $(PYTEST) -n 2 -m "not e2e and not heavy" --ignore tests/e2e
+	$(BIN)/python $(PYTEST) -n 2 --dist loadfile -m "not heavy" tests/e2e tests/attacks
 
-test-all: test
-	$(BIN)/python -m pytest -q -m heavy
+test-all: test test-heavy test-on-dynamodb
+
+test-heavy: $(STAMP)
+	$(BIN)/python $(PYTEST) -m heavy
+
+# The end-to-end tests and attacks again, with MLflow on DynamoDB Local. Those of `mlgate up` start
+# an MLflow of their own.
+test-on-dynamodb: $(STAMP)
+	MLGATE_TEST_BACKEND=dynamodb-local $(BIN)/python $(PYTEST) -n 2 --dist loadfile \
+	  -m "not heavy" tests/e2e tests/attacks \
+	  --ignore tests/e2e/test_up.py --ignore tests/e2e/test_up_dynamodb.py
 
 check: $(STAMP)
 	$(BIN)/ruff check .

@@ -5,10 +5,15 @@ from __future__ import annotations
 import os
 import uuid
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pytest
 
+from tests.dynamodb_local import started
 from tests.stack import Stack, start_stack
+
+# Read before the fixture below clears the environment.
+BACKEND = os.environ.get("MLGATE_TEST_BACKEND") or "sqlite"
 
 
 @pytest.fixture(autouse=True)
@@ -21,10 +26,30 @@ def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(scope="session")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    """One gateway in front of one stock MLflow, shared by the session's end-to-end tests."""
-    made = start_stack(tmp_path_factory.mktemp("stack"))
-    yield made
-    made.stop()
+    """One gateway in front of one stock MLflow, shared by the session's end-to-end tests.
+
+    MLflow keeps its data in SQLite or, with MLGATE_TEST_BACKEND=dynamodb-local, in Amazon's
+    DynamoDB Local through our plugin: the same tests have to pass.
+    """
+    with _backend() as backend:
+        made = start_stack(tmp_path_factory.mktemp("stack"), backend=backend)
+        yield made
+        made.stop()
+
+
+@contextmanager
+def _backend() -> Iterator[str | None]:
+    if BACKEND == "sqlite":
+        yield None
+        return
+    assert BACKEND == "dynamodb-local", f"MLGATE_TEST_BACKEND={BACKEND} is unknown"
+    # Here, because importing the plugin imports MLflow, which takes seconds.
+    from dynamodb_store.provision import create_table
+
+    with started() as server:
+        uri = server.store_url("mlflow")
+        create_table(uri)
+        yield uri
 
 
 @pytest.fixture

@@ -21,7 +21,12 @@ def jars_folder() -> Path:
     return Path(_environ or FOLDER).resolve()
 
 
+def started() -> DynamoDbLocal:
+    """A new server that keeps its tables in memory."""
+    return start(fetch(jars_folder()))
+
+
 @pytest.fixture(scope="session")
 def dynamodb_local() -> Iterator[DynamoDbLocal]:
-    with start(fetch(jars_folder())) as server:
+    with started() as server:
         yield server

@@ -148,12 +148,14 @@ def start(command: list[str], url: str, log: Path, cwd: Path, **env: str) -> Pro
     return Process(url, log, process)
 
 
-def start_mlflow(folder: Path, *options: str, port: int | None = None, **env: str) -> Process:
-    """Stock MLflow on SQLite with proxied artifacts."""
+def start_mlflow(
+    folder: Path, *options: str, port: int | None = None, backend: str | None = None, **env: str
+) -> Process:
+    """Stock MLflow with proxied artifacts, on SQLite unless ``backend`` is another store's URI."""
     port = port or free_port()
     command = [
         sys.executable, "-m", "mlflow", "server",
-        "--backend-store-uri", f"sqlite:///{folder / 'mlflow.db'}",
+        "--backend-store-uri", backend or f"sqlite:///{folder / 'mlflow.db'}",
         "--artifacts-destination", str(folder / "artifacts"),
         "--host", "127.0.0.1", "--port", str(port), "--workers", "1", *options,
     ]  # fmt: skip
@@ -223,6 +225,8 @@ class Stack:
     gateway: Process
     tokens: dict[str, str]
     more: list[Process] = field(default_factory=list)
+    backend: str | None = None
+    """URI of MLflow's store when it is not the SQLite file in ``folder``."""
 
     @property
     def url(self) -> str:
@@ -264,9 +268,15 @@ class Stack:
                 process.stop()
 
 
-def start_stack(folder: Path, *, more: str = "", mlflow_options: tuple[str, ...] = ()) -> Stack:
+def start_stack(
+    folder: Path,
+    *,
+    more: str = "",
+    mlflow_options: tuple[str, ...] = (),
+    backend: str | None = None,
+) -> Stack:
     """MLflow and a gateway, ready."""
-    mlflow = start_mlflow(folder, *mlflow_options)
+    mlflow = start_mlflow(folder, *mlflow_options, backend=backend)
     try:
         mlflow.wait_for("/health")
         tokens = make_tokens(f"sqlite:///{folder / 'acl.db'}")
@@ -279,4 +289,4 @@ def start_stack(folder: Path, *, more: str = "", mlflow_options: tuple[str, ...]
     except BaseException:
         mlflow.stop()
         raise
-    return Stack(folder, mlflow, gateway, tokens)
+    return Stack(folder, mlflow, gateway, tokens, backend=backend)

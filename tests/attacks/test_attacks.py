@@ -64,7 +64,7 @@ def test_attempt_is_stopped(stack: Stack, world: World, witness: Witness, attemp
     [
         ("run-get", "the secret word came back"),
         ("run-get", "status 200, wanted 403"),
-        ("run-set-tag", "tags: new"),
+        ("run-set-tag", "(tags|items): new"),
         ("artifact-put", "files: new"),
         ("acl-show-foreign", "status 200, wanted 403"),
         ("acl-grant-oneself", "acl grants: new"),

@@ -47,12 +47,35 @@ class _Database:
             self._connection.close()
 
 
+class _Table:
+    """The DynamoDB table of MLflow's store, every item of it."""
+
+    def __init__(self, uri: str) -> None:
+        # Here, because it imports MLflow, which takes seconds.
+        from dynamodb_store.table import make_client
+        from dynamodb_store.uri import parse_uri
+
+        parsed = parse_uri(uri)
+        self._pages = make_client(parsed).get_paginator("scan")
+        self._table = parsed.table
+
+    def tables(self) -> Tables:
+        pages = self._pages.paginate(TableName=self._table, ConsistentRead=True)
+        rows = ((repr(sorted(item.items())),) for page in pages for item in page["Items"])
+        return {"items": frozenset(rows)}
+
+    def close(self) -> None:
+        pass
+
+
 class Witness:
     """Reads everything that an attack could have changed."""
 
     def __init__(self, stack: Stack) -> None:
         self._folder = stack.folder
-        self._mlflow = _Database(stack.folder / "mlflow.db")
+        self._mlflow: _Database | _Table = (
+            _Table(stack.backend) if stack.backend else _Database(stack.folder / "mlflow.db")
+        )
         self._acl = _Database(stack.folder / "acl.db", _TOKEN_QUIET)
 
     def state(self) -> dict[str, Any]:
