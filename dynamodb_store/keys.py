@@ -134,6 +134,46 @@ def dataset_summaries(experiment_id: str) -> str:
 # -- logged models --
 
 
+def logged_model(model_id: str) -> str:
+    """Partition of a logged model: its document and its metrics."""
+    return f"LM#{model_id}"
+
+
+def model_metrics_of(run_id: str) -> str:
+    """What the sort keys begin with of the metrics that a run logged to a model."""
+    return f"{MODEL_METRICS}{run_id}#"
+
+
+MODEL_METRICS = "H#"
+"""What the sort keys of all metrics of a logged model begin with."""
+
+
+def logged_model_shards(experiment_id: str) -> list[str]:
+    """The partitions that list an experiment's logged models."""
+    return [f"LML#{experiment_id}#{shard}" for shard in range(SHARDS)]
+
+
+def logged_model_order(creation_time: int, model_id: str) -> str:
+    """Newest first, then by id: MLflow's order of logged models."""
+    return f"{descending(creation_time)}#{model_id}"
+
+
+def logged_model_entry(experiment_id: str, creation_time: int, model_id: str) -> Key:
+    """A logged model in its experiment's list."""
+    partition = f"LML#{experiment_id}#{shard_of(model_id)}"
+    return (partition, logged_model_order(creation_time, model_id))
+
+
+def deleted_logged_model_shards() -> list[str]:
+    """The partitions that list deleted logged models for ``mlflow gc``."""
+    return [f"LMZ#{shard}" for shard in range(SHARDS)]
+
+
+def deleted_logged_model(model_id: str) -> Key:
+    """A deleted logged model."""
+    return (f"LMZ#{shard_of(model_id)}", model_id)
+
+
 # -- evaluation datasets, associations of entities --
 
 

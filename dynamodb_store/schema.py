@@ -16,6 +16,8 @@ DIGEST_BYTES = 8 * 1024
 """Longer documents are only pointed to from lists, so that a page of a list holds many."""
 PART_BYTES = 300 * 1024
 """Parts of a dataset's compressed schema, profile and source."""
+TRANSACTION_BYTES = 3 * 1024 * 1024
+"""Of values in one transaction, which takes 4 MB and 100 items."""
 INLINE_DATASET_BYTES = 4 * 1024
 """A dataset up to this size is copied into the documents of the runs that use it."""
 POINTS_PER_CHUNK = 4096

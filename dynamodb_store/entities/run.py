@@ -33,7 +33,9 @@ from dynamodb_store.entities.points import unpack
 from dynamodb_store.table import Action
 
 TAGS, PARAMS, METRICS, DATASETS, MODELS_IN, MODELS_OUT = "t", "p", "m", "d", "i", "o"
-SECTIONS = (TAGS, PARAMS, METRICS, DATASETS, MODELS_IN, MODELS_OUT)
+MEASURED = "q"
+"""The logged models to which the run logged metrics: they go when the run is removed."""
+SECTIONS = (TAGS, PARAMS, METRICS, DATASETS, MODELS_IN, MODELS_OUT, MEASURED)
 COPIED = "copied"
 """Whether the run's list entry holds a copy that each change has to renew."""
 

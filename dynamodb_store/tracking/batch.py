@@ -25,9 +25,9 @@ from dynamodb_store.codec import Item
 from dynamodb_store.documents import Document
 from dynamodb_store.entities.points import Point, chunk_items, pack, point_of, unpack
 from dynamodb_store.entities.run import COPIED, METRICS, PARAMS, TAGS
-from dynamodb_store.errors import ConditionFailed, TooLarge, not_implemented
+from dynamodb_store.errors import ConditionFailed, TooLarge
 from dynamodb_store.table import Action
-from dynamodb_store.tracking.base import Base
+from dynamodb_store.tracking.logged_models.metrics import ModelMetrics, of_models
 from dynamodb_store.tracking.runs import rename
 
 _CHUNKS_IN_TRANSACTION = 20
@@ -37,7 +37,7 @@ since the client's repeat puts the same items again."""
 _TAG_AT_ONCE = "attribute_exists(pk) AND #stage = :active AND #copied = :no AND #pages = :zero"
 
 
-class Logging(Base):
+class Logging(ModelMetrics):
     """See mlflow.store.tracking.abstract_store for what each method promises."""
 
     def log_metric(self, run_id: str, metric: Metric) -> None:
@@ -158,6 +158,8 @@ class Logging(Base):
             for name, logged in points.items()
             for item in chunk_items(keys.run(run_id), name, logged)
         ]
+        model_ids, items = of_models(run_id, metrics)
+        chunks += items
         pending = {(PARAMS, one.key): one.value for one in params}
         pending |= {(TAGS, one.key): one.value for one in tags}
         pending |= {(METRICS, name): pack([_latest(logged)]) for name, logged in points.items()}
@@ -166,6 +168,7 @@ class Logging(Base):
 
         def change(document: Document) -> list[Action] | None:
             _check_params(document, run_id, params)
+            newly = self._measure(document, model_ids)
             if apart and not written:
                 self.table.batch_write(chunks)
                 written.extend(chunks)
@@ -173,13 +176,14 @@ class Logging(Base):
             part = list(pending)[: schema.SLICE] if document.paged else list(pending)
             touched = [_apply(document, slot, pending[slot]) for slot in part]
             rest[:] = [slot for slot in pending if slot not in set(part)]
-            return also if any(touched) or also else None
+            return also if any(touched) or also or newly else None
 
         rest: list[tuple[str, str]] = []
         while True:
             self._edit_run(run_id, change)
             pending = {slot: pending[slot] for slot in rest}
             chunks.clear()  # they were written with the first slice
+            model_ids.clear()
             if not pending:
                 return
 
@@ -187,8 +191,6 @@ class Logging(Base):
 def _by_name(metrics: Iterable[Metric]) -> dict[str, list[Point]]:
     points: dict[str, list[Point]] = {}
     for metric in metrics:
-        if metric.model_id is not None:
-            raise not_implemented("metrics of logged models")
         points.setdefault(metric.key, []).append(point_of(metric))
     return points
 

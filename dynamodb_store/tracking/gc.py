@@ -14,12 +14,13 @@ from dynamodb_store.documents import Document
 from dynamodb_store.entities import experiment
 from dynamodb_store.table import Action
 from dynamodb_store.tracking.base import canonical_id
+from dynamodb_store.tracking.logged_models.metrics import ModelMetrics
 from dynamodb_store.tracking.search_runs import SearchRuns
 
 _DELETED = LifecycleStage.view_type_to_stages(ViewType.DELETED_ONLY)
 
 
-class Gc(SearchRuns):
+class Gc(SearchRuns, ModelMetrics):
     """These names are the ones that ``mlflow gc`` calls (mlflow/cli/__init__.py)."""
 
     def _get_deleted_runs(self, older_than: int = 0) -> list[str]:
@@ -34,6 +35,7 @@ class Gc(SearchRuns):
         """Remove a run with its points. Raises MlflowException when there is none."""
         document = self._run(run_id)
         self._purge_run(run_id)
+        self._forget_model_metrics(document)
         self._purge(document.pk)
         head = document.head
         self.table.transact(

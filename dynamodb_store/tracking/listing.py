@@ -6,7 +6,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
+from dynamodb_store import documents, keys, schema
 from dynamodb_store.codec import Item
+from dynamodb_store.documents import Document
+from dynamodb_store.entities.run import unpack_document
 from dynamodb_store.table import Table
 
 
@@ -63,3 +66,34 @@ def _take(sources: Sequence[_Partition]) -> list[Item]:
             taken += [item for item in source.held if item["sk"] <= bound]
             source.held = [item for item in source.held if item["sk"] > bound]
     return sorted(taken, key=lambda item: str(item["sk"]))
+
+
+def listed_documents(
+    table: Table, entries: Sequence[tuple[str, Item]], sections: tuple[str, ...]
+) -> list[Document]:
+    """The documents of list entries (each with its partition), in order, copied or fetched.
+
+    Without those that are gone by now. Heads are fetched 100 a call, paged documents one by one.
+    """
+    apart = [pk for pk, item in entries if schema.DIGEST not in item]
+    fetched = {item["pk"]: item for item in table.batch_get([(pk, keys.HEAD) for pk in apart])}
+    paged = [pk for pk, item in fetched.items() if item[schema.PAGES]]
+    whole = dict(
+        zip(
+            paged,
+            table.parallel(lambda pk: documents.read(table, pk, sections), paged),
+            strict=True,
+        )
+    )
+    found = []
+    for pk, item in entries:
+        if schema.DIGEST in item:
+            document: Document | None = unpack_document(item[schema.DIGEST], sections)
+        elif pk in whole:
+            document = whole[pk]
+        else:
+            head = fetched.get(pk)
+            document = documents.assemble([head] if head else [], pk, sections)
+        if document is not None:
+            found.append(document)
+    return found

@@ -13,13 +13,13 @@ from typing import Any
 from mlflow.entities import LifecycleStage, Run
 from mlflow.utils.validation import _parse_experiment_ids
 
-from dynamodb_store import documents, keys, schema
+from dynamodb_store import keys
 from dynamodb_store.codec import Item
 from dynamodb_store.documents import Document
-from dynamodb_store.entities.run import SECTIONS, run_of, unpack_document
+from dynamodb_store.entities.run import SECTIONS, run_of
 from dynamodb_store.search.page import Token, check_max_results, make_token, read_token
 from dynamodb_store.search.runs import compile_filter, compile_order
-from dynamodb_store.tracking.listing import merged
+from dynamodb_store.tracking.listing import listed_documents, merged
 from dynamodb_store.tracking.runs import Runs
 
 Found = tuple[Run, Document]
@@ -84,27 +84,8 @@ class SearchRuns(Runs):
 
     def _documents(self, entries: Sequence[Item]) -> list[Document]:
         """The runs of list entries, in order; without those that are gone by now."""
-        apart = [_run_id(item) for item in entries if schema.DIGEST not in item]
-        heads = self.table.batch_get([(keys.run(run_id), keys.HEAD) for run_id in apart])
-        fetched = {item["pk"]: item for item in heads}
-        paged = [pk for pk, item in fetched.items() if item[schema.PAGES]]
-        whole = dict(zip(paged, self.table.parallel(self._read_run, paged), strict=True))
-        documents_found = []
-        for item in entries:
-            pk = keys.run(_run_id(item))
-            if schema.DIGEST in item:
-                document: Document | None = unpack_document(item[schema.DIGEST])
-            elif pk in whole:
-                document = whole[pk]
-            else:
-                head = fetched.get(pk)
-                document = documents.assemble([head] if head else [], pk, SECTIONS)
-            if document is not None:
-                documents_found.append(document)
-        return documents_found
-
-    def _read_run(self, pk: str) -> Document | None:
-        return documents.read(self.table, pk, SECTIONS)
+        named = [(keys.run(_run_id(item)), item) for item in entries]
+        return listed_documents(self.table, named, SECTIONS)
 
 
 def _run_id(entry: Item) -> str:

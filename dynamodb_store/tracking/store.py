@@ -11,6 +11,7 @@ from dynamodb_store.tracking.experiments import Experiments
 from dynamodb_store.tracking.gc import Gc
 from dynamodb_store.tracking.history import History
 from dynamodb_store.tracking.inputs import Inputs
+from dynamodb_store.tracking.logged_models.search import SearchLoggedModels
 from dynamodb_store.tracking.missing import complete
 from dynamodb_store.tracking.search_experiments import SearchExperiments
 
@@ -18,6 +19,7 @@ from dynamodb_store.tracking.search_experiments import SearchExperiments
 @complete
 class DynamoDbTrackingStore(
     # families, each a mixin of its own package or module
+    SearchLoggedModels,
     Gc,
     Inputs,
     Logging,

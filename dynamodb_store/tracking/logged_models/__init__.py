@@ -1,0 +1,1 @@
+"""Logged models: their life, their metrics, and searches of them."""
