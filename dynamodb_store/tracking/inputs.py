@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from mlflow.entities import DatasetInput, LoggedModelInput, LoggedModelOutput
 from mlflow.entities.dataset_summary import _DatasetSummary
 from mlflow.exceptions import MlflowException
-from mlflow.protos.databricks_pb2 import INTERNAL_ERROR
+from mlflow.protos.databricks_pb2 import BAD_REQUEST, INTERNAL_ERROR
 from mlflow.utils.mlflow_tags import MLFLOW_DATASET_CONTEXT
 from mlflow.utils.validation import (
     _parse_experiment_ids,
@@ -57,6 +57,13 @@ class Inputs(Runs):
     def log_outputs(self, run_id: str, models: list[LoggedModelOutput]) -> None:
         def change(document: Document) -> list[Action]:
             for model in models:
+                step = document.get(MODELS_OUT, model.model_id)
+                if step is not None and step != str(model.step):
+                    raise MlflowException(
+                        f"Run {run_id} has the model {model.model_id} of step {step} already, "
+                        f"which cannot become {model.step}.",
+                        BAD_REQUEST,
+                    )
                 document.set(MODELS_OUT, model.model_id, str(model.step))
             return []
 

@@ -83,11 +83,14 @@ def log(both: Both, run: RunRef, *metrics: ModelMetric, batch: bool = False) -> 
     return answers[0]
 
 
-def link(both: Both, method: str, kind: type, model: Ref, *rest: Any) -> None:
+def link(both: Both, method: str, kind: type, model: Ref, *rest: Any) -> Any:
+    answers = []
     for side in both.sides:
         one = kind(side.made[model.name], *rest)
         args = (RUN, None, [one]) if method == "log_inputs" else (RUN, [one])
-        side.call(method, args, {})
+        answers.append(side.call(method, args, {}))
+    assert answers[0] == answers[1]
+    return answers[0]
 
 
 def tags(**values: str) -> list[LoggedModelTag]:
@@ -219,6 +222,7 @@ def test_runs_and_models_are_linked_and_removed(both: Both) -> None:
     make(both, "b", "1", "two", RUN)
     link(both, "log_outputs", LoggedModelOutput, A, 3)
     link(both, "log_outputs", LoggedModelOutput, B, 0)
+    assert link(both, "log_outputs", LoggedModelOutput, A, 4) == ("error", "BAD_REQUEST")
     link(both, "log_inputs", LoggedModelInput, B)
     link(both, "log_inputs", LoggedModelInput, B)
     for run in (RUN, OTHER):

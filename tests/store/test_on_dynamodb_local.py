@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import mlflow
 import pytest
 from mlflow import MlflowClient
 from mlflow.entities import Metric, Param, RunTag, ViewType
@@ -145,13 +146,69 @@ def test_what_the_ui_asks_for(server: Process) -> None:
         "POST", f"{ajax}/experiments/search-datasets", json_body={"experiment_ids": ["0"]}
     )
     assert datasets.status == 200
-    missing = http(
+    models = http(
         "POST",
         f"{ajax}/logged-models/search",
         json_body={"experiment_ids": ["0"]},
     )
-    assert missing.status == 501
-    assert "docs/store.md" in missing.json()["message"]
+    assert models.status == 200
+
+
+def test_models_logged_by_the_real_client(server: Process, dynamodb_local: Any) -> None:
+    mlflow.set_tracking_uri(server.url)
+    mlflow.set_registry_uri(server.url)
+    client = MlflowClient(server.url)
+    experiment_id = client.create_experiment("of models")
+    with mlflow.start_run(experiment_id=experiment_id) as run:
+        made = mlflow.pyfunc.log_model(
+            name="doubles", python_model=_double, params={"lr": 0.1}, model_type="toy",
+            registered_model_name="registered",
+        )  # fmt: skip
+        mlflow.log_metric("acc", 0.5, model_id=made.model_id)
+        mlflow.log_metrics({"acc": 0.75, "loss": 2.0}, step=3, model_id=made.model_id)
+    model = mlflow.get_logged_model(made.model_id)
+    assert (model.status, model.params["lr"], model.model_type) == ("READY", "0.1", "toy")
+    assert sorted(metric.value for metric in model.metrics) == [0.5, 0.75, 2.0]
+    assert "registered" in model.tags["mlflow.modelVersions"]
+    assert mlflow.pyfunc.load_model(made.model_uri).predict([1, 2]) == [2, 4]
+    assert client.get_run(run.info.run_id).outputs.model_outputs[0].model_id == made.model_id
+    other = client.create_logged_model(experiment_id, name="other")
+    client.set_logged_model_tags(other.model_id, {"k": "v"})
+    found = client.search_logged_models(
+        [experiment_id], order_by=[{"field_name": "metrics.acc", "ascending": False}]
+    )
+    assert [one.model_id for one in found] == [made.model_id, other.model_id]
+    assert len(client.search_logged_models([experiment_id], "metrics.acc > 0.7")) == 1
+    client.delete_logged_model(other.model_id)
+    done = _gc(server, dynamodb_local, "--logged-model-ids", other.model_id)
+    assert f"Logged model with ID {other.model_id} has been permanently deleted" in done.stdout
+
+
+def _double(model_input: list[int]) -> list[int]:
+    return [2 * one for one in model_input]
+
+
+def test_many_runs_log_to_one_model_at_once(local: Any) -> None:
+    model_id = local.create_logged_model("0", "m").model_id
+    runs = [local.create_run("0", "u", 1, [], None).info.run_id for _ in range(8)]
+
+    def write(run_id: str) -> None:
+        for step in range(10):
+            local.log_metric(run_id, Metric("m", step, step, step, model_id))
+            local.log_batch(run_id, [Metric(f"b{step}", 1, 1, 1, model_id)], [], [])
+
+    with ThreadPoolExecutor(8) as threads:
+        list(threads.map(write, runs))
+    assert len(local.get_logged_model(model_id).metrics) == 160
+
+
+def _gc(server: Process, dynamodb_local: Any, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "mlflow", "gc",
+         "--backend-store-uri", dynamodb_local.store_url("mlflow"), *arguments],
+        env={**os.environ, "MLFLOW_TRACKING_URI": server.url},
+        capture_output=True, text=True, timeout=120, check=True,
+    )  # fmt: skip
 
 
 def test_mlflow_gc_removes_a_deleted_experiment(
