@@ -120,6 +120,22 @@ def read(table: Table, pk: str, sections: tuple[str, ...]) -> Document | None:
     return assemble(list(table.query_all(pk, between=(keys.HEAD, keys.HEAD_END))), pk, sections)
 
 
+def read_many(table: Table, pks: Sequence[str], sections: tuple[str, ...]) -> list[Document]:
+    """Those documents that exist, in the order of ``pks``: 100 a call, one more for paged ones."""
+    distinct = list(dict.fromkeys(pks))
+    heads = {item["pk"]: item for item in table.batch_get([(pk, keys.HEAD) for pk in distinct])}
+    paged = [pk for pk in distinct if pk in heads and heads[pk][schema.PAGES]]
+    whole = dict(
+        zip(paged, table.parallel(lambda pk: read(table, pk, sections), paged), strict=True)
+    )
+    found = (
+        whole[pk] if pk in whole else assemble([heads[pk]], pk, sections)
+        for pk in distinct
+        if pk in heads
+    )
+    return [document for document in found if document is not None]
+
+
 def assemble(items: Sequence[Item], pk: str, sections: tuple[str, ...]) -> Document | None:
     """The document that these items (in key order) are, or None without a head."""
     if not items or items[0]["sk"] != keys.HEAD:
@@ -172,6 +188,17 @@ def edit(
             if 0 not in failed.failed:
                 raise
     raise AssertionError  # attempts() never ends by itself
+
+
+def save(table: Table, document: Document, also: Sequence[Action]) -> None:
+    """Write a document as it was read, or as a new one when it has no revision yet.
+
+    Raises ConditionFailed (position 0) when another writer was faster.
+    """
+    if document.revision:
+        _save(table, document, also)
+    else:
+        create(table, document, also)
 
 
 def _save(table: Table, document: Document, also: Sequence[Action]) -> None:

@@ -182,6 +182,80 @@ def deleted_logged_model(model_id: str) -> Key:
 
 # -- traces, spans, assessments --
 
+CHUNKS, PARTS = "S#", "T#"
+"""What the sort keys of a trace's chunks of spans, and of their parts, begin with. Parts are
+written first and read last, so that whoever sees a chunk sees its parts."""
+
+
+def trace(trace_id: str) -> str:
+    """Partition of a trace: its document and its spans."""
+    return f"TR#{text(trace_id)}"
+
+
+def chunk(content: str) -> str:
+    """Sort key of spans that came together; ``content`` is their hash: a repeat overwrites."""
+    return f"{CHUNKS}{content}"
+
+
+def chunk_part(content: str, number: int) -> str:
+    """Sort key of a part of a chunk that is too large for one item."""
+    return f"{PARTS}{content}#{number:05d}"
+
+
+def trace_shards(experiment_id: str) -> list[str]:
+    """The partitions that list an experiment's traces."""
+    return [f"TRL#{experiment_id}#{shard}" for shard in range(SHARDS)]
+
+
+def trace_order(timestamp: int, trace_id: str) -> str:
+    """Newest first, then by id: MLflow's order of traces."""
+    return f"{descending(timestamp)}#{text(trace_id)}"
+
+
+def trace_entry(experiment_id: str, timestamp: int, trace_id: str) -> Key:
+    """A trace in its experiment's list."""
+    return (f"TRL#{experiment_id}#{shard_of(trace_id)}", trace_order(timestamp, trace_id))
+
+
+def span_shards(experiment_id: str) -> list[str]:
+    """The partitions that list the spans of an experiment's traces without their contents."""
+    return [f"TRS#{experiment_id}#{shard}" for shard in range(SHARDS)]
+
+
+def span_entry(experiment_id: str, latest: int, trace_id: str) -> Key:
+    """The spans of one trace in that list, by the start of the latest one, newest first."""
+    return (f"TRS#{experiment_id}#{shard_of(trace_id)}", trace_order(latest, trace_id))
+
+
+def session_shards(experiment_id: str) -> list[str]:
+    """The partitions that list traces with assessments of their whole session."""
+    return [f"TRU#{experiment_id}#{shard}" for shard in range(SHARDS)]
+
+
+def session_entry(experiment_id: str, trace_id: str) -> Key:
+    """A trace that has an assessment of its whole session."""
+    return (f"TRU#{experiment_id}#{shard_of(trace_id)}", text(trace_id))
+
+
+def assessed_by(run_id: str) -> str:
+    """Partition that lists the traces with assessments made by a run."""
+    return f"TRA#{text(run_id)}"
+
+
+def assessed_entry(run_id: str, trace_id: str) -> Key:
+    """A trace with assessments made by a run."""
+    return (assessed_by(run_id), text(trace_id))
+
+
+def linked_to(run_id: str) -> str:
+    """Partition that lists the traces linked to a run, whether or not they exist yet."""
+    return f"TRR#{text(run_id)}"
+
+
+def linked_entry(run_id: str, trace_id: str) -> Key:
+    """A trace linked to a run."""
+    return (linked_to(run_id), text(trace_id))
+
 
 # -- AI gateway: secrets, endpoints, model definitions, budgets, guardrails --
 

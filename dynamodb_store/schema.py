@@ -24,3 +24,10 @@ POINTS_PER_CHUNK = 4096
 """Times 24 bytes: about 100 KB."""
 SLICE = 40
 """Entries of a document with pages that one transaction (100 items, 4 MB) may change."""
+SPANS_INLINE_BYTES = 32 * 1024
+"""Compressed spans up to this size are written in one transaction with their trace; a transaction
+costs twice, so larger ones are written before it."""
+SPAN_LIST_BYTES = 16 * 1024
+"""Traces with more columns of spans (about 500 spans) are only pointed to from the span list."""
+LONGEST_VALUE = 300 * 1024
+"""One value of a document: it has to fit into an item."""

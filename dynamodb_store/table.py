@@ -162,6 +162,10 @@ class Table:
         self._threads.shutdown(wait=False)
         self._client.close()
 
+    def wait(self, seconds: float) -> None:
+        """Let time pass, for what another process is about to finish."""
+        self._pause(seconds)
+
     def attempts(self) -> Iterator[None]:
         """Iterate to try again with growing random pauses until the request's time is over."""
         ends = self._now() + REQUEST_SECONDS

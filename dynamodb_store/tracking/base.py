@@ -77,6 +77,9 @@ class Base(AbstractStore):  # type: ignore[misc]
         may be called again for the same experiment when ``mlflow gc`` was cut short.
         """
 
+    def _run_deleted(self, run_id: str) -> None:
+        """Called when a run was deleted softly, for what goes with it at once."""
+
     def _purge_run(self, run_id: str) -> None:
         """The same for a run, before any of it goes."""
 

@@ -16,6 +16,7 @@ from mlflow.protos.databricks_pb2 import (
 from mlflow.utils.time import get_current_time_millis
 from mlflow.utils.uri import append_to_uri_path, resolve_uri_if_local
 from mlflow.utils.validation import (
+    _parse_experiment_ids,
     _validate_experiment_artifact_location_length,
     _validate_experiment_name,
     _validate_experiment_tag,
@@ -116,6 +117,12 @@ class Experiments(Base):
         if found is None or found.head["name"] != experiment_name:
             return None
         return experiment_of(found)
+
+    def filter_active_experiment_ids(self, experiment_ids: list[str]) -> list[str]:
+        ids = sorted(set(_parse_experiment_ids(experiment_ids)))
+        pks = [keys.experiment(str(one)) for one in ids]
+        found = documents.read_many(self.table, pks, SECTIONS)
+        return [id_of(one) for one in found if one.head["stage"] == LifecycleStage.ACTIVE]
 
     def delete_experiment(self, experiment_id: str) -> None:
         self._experiment(experiment_id, _ACTIVE)

@@ -15,11 +15,14 @@ from dynamodb_store.errors import not_implemented
 
 WORKS_AS_INHERITED = frozenset(
     {
-        # they call methods that are built
+        # they call methods that are built, or need none
+        "resolve_trace_archival_config",
         "search_runs",
+        "delete_traces",
         "log_metric_async",
         "log_param_async",
         "log_batch_async",
+        "log_spans_async",
         "set_tag_async",
         "end_async_logging",
         "flush_async_logging",

@@ -131,6 +131,7 @@ class Runs(Base):
 
     def delete_run(self, run_id: str) -> None:
         self._edit_run(run_id, partial(_move, stage=LifecycleStage.DELETED), active_only=False)
+        self._run_deleted(run_id)
 
     def restore_run(self, run_id: str) -> None:
         self._edit_run(run_id, partial(_move, stage=LifecycleStage.ACTIVE), active_only=False)

@@ -14,11 +14,13 @@ from dynamodb_store.tracking.inputs import Inputs
 from dynamodb_store.tracking.logged_models.search import SearchLoggedModels
 from dynamodb_store.tracking.missing import complete
 from dynamodb_store.tracking.search_experiments import SearchExperiments
+from dynamodb_store.tracking.traces.all import Traces
 
 
 @complete
 class DynamoDbTrackingStore(
     # families, each a mixin of its own package or module
+    Traces,
     SearchLoggedModels,
     Gc,
     Inputs,

@@ -73,10 +73,10 @@ def test_what_docs_store_md_says_beyond_the_budgets(
     assert calls("log_inputs", run_id, [dataset]) == 4
     assert calls("_search_datasets", ["0"]) == 1
     assert calls("get_metric_history_bulk_interval", [run_id] * 3, "m", 10, None, None) == 3
-    assert calls("delete_run", run_id) == 2
+    assert calls("delete_run", run_id) == 3
     assert calls("_get_deleted_runs") == keys.SHARDS
     assert calls("restore_run", run_id) == 2
-    assert calls("_hard_delete_run", run_id) == 4
+    assert calls("_hard_delete_run", run_id) == 5
 
 
 def test_reads(dynamo: Any, calls: Callable[..., int]) -> None:
