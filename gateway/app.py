@@ -17,9 +17,11 @@ from gateway.audit.sinks import Sink, open_sink
 from gateway.authorize import Authorizer
 from gateway.clock import Clock, SystemClock
 from gateway.credentials.chain import Identify
+from gateway.credentials.session import SessionCookie
 from gateway.filters.page_token import PageTokens
 from gateway.forward import Forwarder
 from gateway.idp.oidc import OidcProvider
+from gateway.idp.sign_in import SignIn
 from gateway.metrics import Metrics
 from gateway.proxy import Parts, Proxy
 from gateway.rate import RateLimit
@@ -29,6 +31,9 @@ from gateway.roles_watch import RolesFile, RolesState
 from gateway.routes.catalogue import ROUTES
 from gateway.routes.describe import Describer
 from gateway.routes.schema import schema
+from gateway.sessions.box import Box
+from gateway.sessions.cookies import CookieNames
+from gateway.sessions.live import Sessions
 from gateway.settings import Settings
 from gateway.settle import Settler
 from gateway.trimmed import TrimmedAnswers
@@ -36,10 +41,13 @@ from gateway.upstream import Upstreams
 from gateway.web.api.grants import GrantsApi
 from gateway.web.api.health import HealthApi
 from gateway.web.api.people import PeopleApi
+from gateway.web.api.sessions import SessionsApi
 from gateway.web.api.tokens import TokensApi
 from gateway.web.own import OwnEndpoints
+from gateway.web.pages import StaticFiles
 from gateway.web.server import HttpServer
 from gateway.web.service import Service
+from gateway.web.sign_in import SignInPages
 
 log = logging.getLogger(__name__)
 
@@ -47,6 +55,7 @@ _MAX_FIELD = 16 * 1024
 _SHARE_SECONDS = 1.0
 _CLOSE_SECONDS = 5.0
 _PAGE_TOKEN_SECRET = "page-token"
+_SESSION_SECRET = "session"
 
 
 class Gateway:
@@ -82,13 +91,24 @@ class Gateway:
         )
         self.ownership = Ownership(self.acls, self.resolver, self._matrix, clock)
         self.authorizer = Authorizer(self.acls, self.ownership, self.resolver, self._matrix)
+        providers = [OidcProvider(one, settings.admins, clock) for one in settings.identity]
+        self.sign_ins = {
+            one.name: SignIn(one, provider, settings.public_url, clock)
+            for one, provider in zip(settings.identity, providers, strict=True)
+            if one.client_id
+        }
+        self.cookies = CookieNames(settings.public_url)
+        self.sessions = Sessions(
+            self.acls, self.sign_ins, self.cookies, settings.session, settings.admins, clock
+        )
         self.identify = Identify(
-            [OidcProvider(one, settings.admins, clock) for one in settings.identity],
+            providers,
             self.acls,
             settings.admins,
             settings.limits,
             clock,
             recorder=self.acls,
+            session=SessionCookie(self.sessions),
         )
         self.acls.on_change(self._changed)
         self._clock = clock
@@ -101,13 +121,15 @@ class Gateway:
     async def start(self, listeners: list[socket.socket]) -> None:
         """Begin to serve on bound sockets. Raises StoreUnavailable when the store is not there."""
         secret = await self.store.secret(_PAGE_TOKEN_SECRET)
+        box = Box(await self.store.secret(_SESSION_SECRET))
+        self.sessions.unlock(box)
         await self.upstreams.start()
         self.identify.start()
         self._run(self.acls.run_feed())
         self._run(self.roles.watch())
         if self.settings.workers > 1:
             self._run(self._share_metrics())
-        self.service = self._service(PageTokens([secret]))
+        self.service = self._service(PageTokens([secret]), box)
         self._server = HttpServer(
             self.service, max_line=self.settings.limits.target_bytes, max_field=_MAX_FIELD
         )
@@ -130,6 +152,7 @@ class Gateway:
         for task in tasks:
             task.cancel()
         await _closing(asyncio.gather(*tasks, return_exceptions=True), "background tasks")
+        await _closing(self.sessions.close(), "browser sessions")
         await _closing(self.identify.stop(), "identity providers")
         await _closing(self.upstreams.close(), "connections to MLflow")
         await _closing(self.store.close(), "the ACL store")
@@ -151,7 +174,7 @@ class Gateway:
             found[f"identity:{name}"] = "its keys are not known yet"
         return found
 
-    def _service(self, tokens: PageTokens) -> Service:
+    def _service(self, tokens: PageTokens, box: Box) -> Service:
         settings, limits = self.settings, self.settings.limits
         proxy = Proxy(
             Parts(
@@ -173,10 +196,21 @@ class Gateway:
             PeopleApi(self.acls, self.ownership, self._matrix, self.names, settings.admins),
             GrantsApi(self.acls, self.ownership, self.resolver, self._matrix),
             TokensApi(self.acls, settings.tokens, self._clock),
+            SessionsApi(self.sessions),
+            SignInPages(settings, self.sign_ins, self.sessions, self.cookies, box, self._clock),
+            StaticFiles(),
         )
         endpoints = tuple(one for api in apis for one in api.endpoints())
         own = OwnEndpoints(endpoints, proxy.principal)
-        return Service(settings, proxy, own, self._audit, self.metrics, self._clock)
+        return Service(
+            settings,
+            proxy,
+            own,
+            self._audit,
+            self.metrics,
+            self._clock,
+            signs_in=bool(self.sign_ins),
+        )
 
     def _matrix(self) -> Any:
         return self.roles.matrix
@@ -196,7 +230,7 @@ class Gateway:
             self.identify.forget_token(change.name)
         elif change.kind == "person":
             self.identify.forget_person(change.name)
-        elif change.kind != "acl":
+        elif change.kind not in ("acl", "session"):
             self.identify.forget_all()
 
     def _roles_changed(self, state: RolesState) -> None:

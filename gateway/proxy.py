@@ -146,7 +146,11 @@ class Proxy:
             known = identify.cached(head.authorizations[0])
             if known is not None:
                 return known
-        return await identify.principal(head.authorizations, head.headers.cookie)
+        return await identify.principal(
+            head.authorizations,
+            head.headers.cookie,
+            same_origin=head.headers.same_origin or head.method in ("GET", "HEAD"),
+        )
 
     async def _decide(self, call: Call, principal: Principal) -> Decision:
         if call.route.scope == "public":

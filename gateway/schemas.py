@@ -14,7 +14,7 @@ from typing import Any
 from gateway.model import Kind
 from gateway.roles import CallNames, call_names
 from gateway.routes.catalogue import ROUTES
-from gateway.settings_keys import IDENTITY, LATER, SECTIONS, TOP, Section
+from gateway.settings_keys import IDENTITY, SECTIONS, TOP, Section
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 Json = dict[str, Any]
@@ -29,8 +29,6 @@ def gateway_schema() -> Json:
         "type": "array",
         "items": {**_mapping(_properties(IDENTITY)), "required": ["type"]},
     }
-    for name, why in LATER.items():
-        properties[name] = {"type": "object", "maxProperties": 0, "description": why}
     return {"$schema": DIALECT, "title": "mlgate: gateway.yaml", **_mapping(properties)}
 
 

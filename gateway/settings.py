@@ -141,6 +141,22 @@ class Tokens:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Session:
+    """Browser sessions. Times in seconds."""
+
+    idle_seconds: float = 8 * 3600.0
+    """A session that nobody used for this long has ended."""
+    max_seconds: float = 7 * 86_400.0
+    """Nor does it live longer than this, however much it is used."""
+    refresh_seconds: float = 600.0
+    """How often the provider is asked whether the person is still there, and in which groups."""
+    unrefreshed_seconds: float = 12 * 3600.0
+    """Instead of ``max_seconds`` where the provider gives no refresh token: nobody can be asked."""
+    menu: bool = True
+    """Add the small menu to MLflow's page."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Artifacts:
     """What the gateway does about artifacts.
 
@@ -164,6 +180,7 @@ class Settings:
     admins: Admins = field(default_factory=Admins)
     identity: tuple[IdentityProvider, ...] = ()
     tokens: Tokens = field(default_factory=Tokens)
+    session: Session = field(default_factory=Session)
     limits: Limits = field(default_factory=Limits)
     audit: Audit = field(default_factory=Audit)
     tls: Tls = field(default_factory=Tls)

@@ -17,6 +17,7 @@ from gateway.settings import (
     Audit,
     IdentityProvider,
     Limits,
+    Session,
     Settings,
     Tls,
     Tokens,
@@ -124,7 +125,7 @@ IDENTITY = Section(
         Key("groups_claim", Text(), "the claim that lists the groups (Cognito: `cognito:groups`)"),
         Key("home_group_claim", Text(), "the claim that names the one group that shares what the person creates"),
         Key("algorithms", Many(Text(_algorithm), at_least=1), "signature algorithms accepted"),
-        Key("client_id", Many(Text()), "the app client; Cognito: required, checked on every token; OIDC: for browser sign-in, and the audience if none is given"),
+        Key("client_id", Many(Text()), "the app client; Cognito: required, checked on every token; OIDC: the audience if none is given. The first one is used for browser sign-in"),
         Key("client_secret_env", SecretFrom(), "the environment variable with the client secret, for browser sign-in", "client_secret"),
         Key("scopes", Many(Text()), "scopes asked for at browser sign-in"),
         Key("jwks_url", Text(secure_url), "where the keys are, if discovery does not say"),
@@ -218,6 +219,18 @@ ARTIFACTS = Section(
     (Key("presigned_seconds", Whole(1, 7 * DAY), "longest life of a presigned URL"),),
 )
 
+SESSION = Section(
+    "session",
+    Session,
+    (
+        Key("idle_seconds", Number(60, 400 * DAY), "a browser session that was not used for this long has ended"),
+        Key("max_seconds", Number(60, 400 * DAY), "nor does it live longer than this, however much it is used"),
+        Key("refresh_seconds", Number(5, DAY), "how often the provider is asked whether the person is still there, and in which groups"),
+        Key("unrefreshed_seconds", Number(60, 400 * DAY), "instead of `max_seconds` where the provider gives no refresh token, so that it cannot be asked"),
+        Key("menu", Flag(), "add the small menu (who I am, sharing, tokens, sign out) to MLflow's page"),
+    ),
+)  # fmt: skip
+
 TOP = Section(
     "",
     Settings,
@@ -233,8 +246,5 @@ TOP = Section(
     ),
 )  # fmt: skip
 
-SECTIONS = (UPSTREAM, ADMINS, TOKENS, LIMITS, AUDIT, TLS, ARTIFACTS)
+SECTIONS = (UPSTREAM, ADMINS, TOKENS, SESSION, LIMITS, AUDIT, TLS, ARTIFACTS)
 """The sections that are a mapping; ``identity`` is a list of them."""
-
-LATER = {"session": "browser sign-in comes with a later version"}
-"""Sections of the contract that nothing reads yet: accepted when empty."""

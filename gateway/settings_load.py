@@ -15,7 +15,7 @@ from typing import Any
 
 from gateway.idp import cognito
 from gateway.settings import IdentityProvider, Settings, Upstream
-from gateway.settings_keys import IDENTITY, LATER, SECTIONS, TOP, UPSTREAM, Key, Section
+from gateway.settings_keys import IDENTITY, SECTIONS, TOP, UPSTREAM, Key, Section
 from gateway.settings_types import BAD, Bad, Notes, did_you_mean, is_loopback, split_listen
 from gateway.yaml_doc import Fields, Items, Node, Problem, Scalar, parse_document
 
@@ -176,13 +176,10 @@ def _structured(value: Scalar) -> Node:
 
 
 def _read_top(document: Fields, notes: Notes) -> Settings | None:
-    later = {name: node for name, node in document.fields.items() if name in LATER}
-    for name, node in later.items():
-        _nothing_yet(name, node, notes)
     nested = {"identity": document.fields.get("identity")}
     nested |= {section.name: document.fields.get(section.name) for section in SECTIONS}
-    plain = {n: v for n, v in document.fields.items() if n not in nested and n not in later}
-    values = _values(TOP, Fields(document.line, plain), "", notes, (*nested, *LATER))
+    plain = {n: v for n, v in document.fields.items() if n not in nested}
+    values = _values(TOP, Fields(document.line, plain), "", notes, tuple(nested))
     made: dict[str, Any] = {}
     for section in SECTIONS:
         made[section.name] = _section(section, nested[section.name], notes)
@@ -253,16 +250,6 @@ def _section(section: Section, node: Node | None, notes: Notes) -> object:
     before = len(notes.problems)
     values = _values(section, node, section.name, notes)
     return section.makes(**values) if len(notes.problems) == before else BAD
-
-
-def _nothing_yet(name: str, node: Node, notes: Notes) -> None:
-    if isinstance(node, Scalar) and node.empty:
-        return
-    if isinstance(node, Fields):
-        for key, child in node.fields.items():
-            notes.note(child.line, f"{name}.{key}", f"not used yet: {LATER[name]}; remove the key")
-        return
-    notes.note(node.line, name, "must be a mapping (key: value)")
 
 
 def _together(

@@ -1,4 +1,4 @@
-"""The ACLs, tokens and people in memory: the object that everybody else asks.
+"""The ACLs, tokens, people and sessions in memory: the object that everybody else asks.
 
 In steady state no request reads the store. What changes elsewhere arrives by the change feed
 (one small read per interval); what changes here passes through and is in force when the write
@@ -19,10 +19,26 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TypeVar
 
-from gateway.acl.feed import ACL, PERSON, RESET, TOKEN, acl_change, resource_of
+from gateway.acl.feed import (
+    ACL,
+    PERSON,
+    RESET,
+    SESSION,
+    TOKEN,
+    acl_change,
+    resource_of,
+    session_change,
+)
 from gateway.acl.generations import UNKNOWN, Generations, Unknown
 from gateway.acl.shelf import Shelf
-from gateway.acl.store import Change, PersonRecord, Store, StoreUnavailable, TokenRecord
+from gateway.acl.store import (
+    Change,
+    PersonRecord,
+    SessionRecord,
+    Store,
+    StoreUnavailable,
+    TokenRecord,
+)
 from gateway.acl.visible import Visible
 from gateway.clock import Clock
 from gateway.errors import Unavailable
@@ -99,6 +115,9 @@ class AclCache:
         self._people: Shelf[str, PersonRecord | None] = Shelf(
             self._read_person, Generations(tokens)
         )
+        self._sessions: Shelf[tuple[str, str], SessionRecord | None] = Shelf(
+            self._read_session, Generations(tokens)
+        )
 
     # -- reading ------------------------------------------------------------------------------
 
@@ -160,6 +179,20 @@ class AclCache:
         """A person or service account by principal name, or None. Raises Unavailable."""
         return await self._get(self._people, name)
 
+    async def session(self, principal: str, session_hash: str) -> SessionRecord | None:
+        """A browser session, expired or not, or None. Raises Unavailable."""
+        return await self._get(self._sessions, (principal, session_hash))
+
+    async def newest_session(self, principal: str, session_hash: str) -> SessionRecord | None:
+        """The same as the store has it now: ``seen`` is not in the change feed."""
+        self._sessions.drop((principal, session_hash))
+        return await self.session(principal, session_hash)
+
+    async def sessions_of(self, principal: str) -> Sequence[SessionRecord]:
+        """The sessions of a principal; not cached."""
+        with self._reachable():
+            return await self.store.sessions_of(principal)
+
     async def tokens_of(self, principal: str | None) -> Sequence[TokenRecord]:
         """The tokens of a principal, newest first (None: everyone's); not cached."""
         with self._reachable():
@@ -214,6 +247,35 @@ class AclCache:
     async def put_person(self, person: PersonRecord) -> None:
         """``Store.put_person``. Raises Unavailable."""
         await self._write(self.store.put_person(person), Change(PERSON, person.name))
+
+    async def put_session(self, session: SessionRecord) -> None:
+        """``Store.put_session``. Raises Unavailable."""
+        change = session_change(session.principal, session.hash)
+        await self._write(self.store.put_session(session), change)
+
+    async def replace_session(
+        self, session: SessionRecord, *, expect_version: int
+    ) -> SessionRecord:
+        """``Store.replace_session``. Raises Conflict, Unavailable."""
+        change = session_change(session.principal, session.hash)
+        write = self.store.replace_session(session, expect_version=expect_version)
+        return await self._write(write, change)
+
+    async def touch_session(self, principal: str, session_hash: str, seen: float) -> None:
+        """``Store.touch_session``; cached records keep their older ``seen``."""
+        await self._write(self.store.touch_session(principal, session_hash, seen))
+
+    async def delete_session(self, principal: str, session_hash: str) -> bool:
+        """``Store.delete_session``. Raises Unavailable."""
+        change = session_change(principal, session_hash)
+        return await self._write(self.store.delete_session(principal, session_hash), change)
+
+    async def delete_sessions(self, principal: str) -> int:
+        """``Store.delete_sessions``. Raises Unavailable."""
+        ended = await self._write(self.store.delete_sessions(principal))
+        here = [key for key in self._sessions if key[0] == principal]
+        await self._apply([session_change(*key) for key in here])
+        return ended
 
     # -- the change feed ----------------------------------------------------------------------
 
@@ -306,6 +368,9 @@ class AclCache:
                 self._no_tokens.drop(change.name)
             elif change.kind == PERSON:
                 self._people.drop(change.name)
+            elif change.kind == SESSION:
+                for principal in change.principals:
+                    self._sessions.drop((principal, change.name))
             elif change.kind == RESET:
                 self._forget_everything()
         if former:
@@ -385,9 +450,14 @@ class AclCache:
         self.reads.records += 1
         return await self.store.get_person(name)
 
+    async def _read_session(self, session: tuple[str, str]) -> SessionRecord | None:
+        self.reads.records += 1
+        return await self.store.get_session(*session)
+
     def _forget_everything(self) -> None:
         for shelf in (self._acls, self._layers, self._tokens, self._no_tokens, self._people):
             shelf.clear()
+        self._sessions.clear()
 
     @contextmanager
     def _reachable(self) -> Iterator[None]:

@@ -11,12 +11,20 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import replace
 
 from gateway.acl import items, keys, plan
 from gateway.acl.dynamodb_table import CALL_SECONDS, ConditionFailed, Table
 from gateway.acl.dynamodb_url import DynamoDbUrl
-from gateway.acl.feed import PERSON, RESET, TOKEN
-from gateway.acl.store import Change, Conflict, PersonRecord, StoreUnavailable, TokenRecord
+from gateway.acl.feed import PERSON, RESET, TOKEN, session_change
+from gateway.acl.store import (
+    Change,
+    Conflict,
+    PersonRecord,
+    SessionRecord,
+    StoreUnavailable,
+    TokenRecord,
+)
 from gateway.clock import Clock, SystemClock
 from gateway.model import Acl, Kind, Resource
 
@@ -27,6 +35,7 @@ FEED_REACH_SECONDS = items.FEED_KEPT_SECONDS / 2
 
 _TRIES = 5
 _LIST_AT_ONCE = 8
+_SESSIONS_AT_ONCE = plan.MOST_ACTIONS // 2
 
 
 class DynamoDbStore:
@@ -167,6 +176,54 @@ class DynamoDbStore:
     async def people(self) -> Sequence[PersonRecord]:
         return [items.person_of(item) for item in await self._indexed(keys.PEOPLE)]
 
+    async def put_session(self, session: SessionRecord) -> None:
+        action = ("Put", {"Item": items.session_item(session)})
+        await self._write(plan.Step((action,), (session_change(session.principal, session.hash),)))
+
+    async def get_session(self, principal: str, session_hash: str) -> SessionRecord | None:
+        item = await self._table.get(_session_key(principal, session_hash))
+        return None if item is None else items.session_of(item)
+
+    async def replace_session(
+        self, session: SessionRecord, *, expect_version: int
+    ) -> SessionRecord:
+        following = replace(session, version=expect_version + 1)
+        version = {"#version": "version"}, {":version": {"N": str(expect_version)}}
+        action = _put_if(items.session_item(following), "#version = :version", *version)
+        step = plan.Step((action,), (session_change(session.principal, session.hash),))
+        try:
+            await self._write(step)
+        except ConditionFailed as error:
+            raise Conflict("The session was changed or ended elsewhere.") from error
+        return following
+
+    async def touch_session(self, principal: str, session_hash: str, seen: float) -> None:
+        await self._table.update(
+            Key=_session_key(principal, session_hash),
+            UpdateExpression="SET seen = :seen",
+            ConditionExpression="attribute_exists(pk) AND seen < :seen",
+            ExpressionAttributeValues={":seen": {"N": repr(float(seen))}},
+        )
+
+    async def sessions_of(self, principal: str) -> Sequence[SessionRecord]:
+        found = await self._table.query(
+            ConsistentRead=True,
+            KeyConditionExpression="pk = :pk",
+            ExpressionAttributeValues={":pk": {"S": keys.sessions_pk(principal)}},
+        )
+        return [items.session_of(item) for item in found]
+
+    async def delete_session(self, principal: str, session_hash: str) -> bool:
+        known = await self.get_session(principal, session_hash)
+        await self._end_sessions(principal, [session_hash])
+        return known is not None
+
+    async def delete_sessions(self, principal: str) -> int:
+        hashes = [session.hash for session in await self.sessions_of(principal)]
+        for at in range(0, len(hashes), _SESSIONS_AT_ONCE):
+            await self._end_sessions(principal, hashes[at : at + _SESSIONS_AT_ONCE])
+        return len(hashes)
+
     async def changes(self, cursor: str | None) -> tuple[Sequence[Change], str]:
         now = self._clock.now()
         since = now if cursor is None else float(cursor)
@@ -210,6 +267,11 @@ class DynamoDbStore:
 
     async def close(self) -> None:
         await self._table.close()
+
+    async def _end_sessions(self, principal: str, hashes: Sequence[str]) -> None:
+        actions = tuple(("Delete", {"Key": _session_key(principal, one)}) for one in hashes)
+        changes = tuple(session_change(principal, one) for one in hashes)
+        await self._write(plan.Step(actions, changes))
 
     async def _stored(self, resource: Resource) -> items.StoredAcl | None:
         found = await self._table.query(
@@ -273,6 +335,10 @@ class DynamoDbStore:
                 f"This machine's clock is {skew:+.0f} s off DynamoDB's; set it (NTP), or changes "
                 "made elsewhere would be missed."
             )
+
+
+def _session_key(principal: str, session_hash: str) -> items.Item:
+    return items.key(keys.sessions_pk(principal), keys.session_sk(session_hash))
 
 
 def _put_if(

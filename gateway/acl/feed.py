@@ -14,12 +14,18 @@ from gateway.model import Kind, Resource
 ACL = "acl"
 TOKEN = "token"
 PERSON = "person"
+SESSION = "session"
 RESET = "reset"
 
 
 def acl_change(resource: Resource, principals: Iterable[str], row_id: str = "") -> Change:
     """The feed row that says: the ACL of ``resource`` changed for these grant keys."""
     return Change(ACL, str(resource), tuple(sorted(set(principals))), row_id)
+
+
+def session_change(principal: str, session_hash: str) -> Change:
+    """The feed row that says: this browser session changed or ended."""
+    return Change(SESSION, session_hash, (principal,))
 
 
 def resource_of(change: Change) -> Resource | None:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from gateway.acl import keys
-from gateway.acl.store import Change, PersonRecord, TokenRecord
+from gateway.acl.store import Change, PersonRecord, SessionRecord, TokenRecord
 from gateway.model import Acl, Kind, Resource
 
 Item = dict[str, Any]
@@ -157,6 +157,45 @@ def person_of(item: Item) -> PersonRecord:
         groups=_of_texts(item["groups"]),
         home_group=item["home_group"]["S"] if "home_group" in item else None,
         seen=float(item["seen"]["N"]),
+    )
+
+
+def session_item(session: SessionRecord) -> Item:
+    """A browser session, with its principal's others."""
+    item = key(keys.sessions_pk(session.principal), keys.session_sk(session.hash)) | {
+        "hash": {"S": session.hash},
+        "principal": {"S": session.principal},
+        "provider": {"S": session.provider},
+        "groups": _texts(session.groups),
+        "created": _number(session.created),
+        "expires": _number(session.expires),
+        "refreshed": _number(session.refreshed),
+        "seen": _number(session.seen),
+        "tokens": {"B": session.tokens},
+        "busy_until": _number(session.busy_until),
+        "version": {"N": str(session.version)},
+        TTL: {"N": str(math.ceil(session.expires))},
+    }
+    if session.home_group is not None:
+        item["home_group"] = {"S": session.home_group}
+    return item
+
+
+def session_of(item: Item) -> SessionRecord:
+    """The session of a session item."""
+    return SessionRecord(
+        hash=item["hash"]["S"],
+        principal=item["principal"]["S"],
+        provider=item["provider"]["S"],
+        groups=_of_texts(item["groups"]),
+        home_group=item["home_group"]["S"] if "home_group" in item else None,
+        created=float(item["created"]["N"]),
+        expires=float(item["expires"]["N"]),
+        refreshed=float(item["refreshed"]["N"]),
+        seen=float(item["seen"]["N"]),
+        tokens=bytes(item["tokens"]["B"]),
+        busy_until=float(item["busy_until"]["N"]),
+        version=int(item["version"]["N"]),
     )
 
 

@@ -21,6 +21,7 @@ TOKEN_ID = "I"
 PERSON = "P"
 PEOPLE = "P"
 SECRET = "S"
+SESSION = "N#"
 
 BUCKET_SECONDS = 600
 """One feed partition. Longer buckets mean fewer partitions to ask at a boundary."""
@@ -79,6 +80,17 @@ def tokens_sk(created: float, token_id: str) -> str:
 def person_pk(name: str) -> str:
     """The item of a person or service account."""
     return "P#" + free(name)
+
+
+def sessions_pk(principal: str) -> str:
+    """The partition of a principal's browser sessions, so that all of them are one strongly
+    consistent query: "end all sessions of a person" must not miss one that just began."""
+    return "N#" + free(principal)
+
+
+def session_sk(session_hash: str) -> str:
+    """One browser session among its principal's."""
+    return SESSION + free(session_hash)
 
 
 def secret_pk(name: str) -> str:

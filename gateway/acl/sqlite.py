@@ -15,13 +15,22 @@ import time
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Concatenate, ParamSpec, TypeVar
 
 from gateway.acl import sqlite_rows as rows
-from gateway.acl.feed import PERSON, TOKEN, acl_change
+from gateway.acl import sqlite_sessions as sessions
+from gateway.acl.feed import PERSON, TOKEN, acl_change, session_change
 from gateway.acl.sqlite_schema import migrate
-from gateway.acl.store import Change, Conflict, PersonRecord, StoreUnavailable, TokenRecord
+from gateway.acl.store import (
+    Change,
+    Conflict,
+    PersonRecord,
+    SessionRecord,
+    StoreUnavailable,
+    TokenRecord,
+)
 from gateway.clock import Clock, SystemClock
 from gateway.model import Acl, Kind, Resource
 
@@ -101,6 +110,31 @@ class SqliteStore:
 
     async def people(self) -> Sequence[PersonRecord]:
         return await self._run(rows.read_people)
+
+    async def put_session(self, session: SessionRecord) -> None:
+        await self._run(self._put_session, session)
+
+    async def get_session(self, principal: str, session_hash: str) -> SessionRecord | None:
+        return await self._run(sessions.read, principal, session_hash)
+
+    async def replace_session(
+        self, session: SessionRecord, *, expect_version: int
+    ) -> SessionRecord:
+        following = replace(session, version=expect_version + 1)
+        await self._run(self._replace_session, following, expect_version)
+        return following
+
+    async def touch_session(self, principal: str, session_hash: str, seen: float) -> None:
+        await self._run(self._touch_session, principal, session_hash, seen)
+
+    async def sessions_of(self, principal: str) -> Sequence[SessionRecord]:
+        return await self._run(sessions.read_all, principal)
+
+    async def delete_session(self, principal: str, session_hash: str) -> bool:
+        return bool(await self._run(self._delete_sessions, principal, session_hash))
+
+    async def delete_sessions(self, principal: str) -> int:
+        return await self._run(self._delete_sessions, principal, None)
 
     async def changes(self, cursor: str | None) -> tuple[Sequence[Change], str]:
         return await self._run(rows.read_changes, cursor)
@@ -238,6 +272,36 @@ class SqliteStore:
                 (person.name, json.dumps(person.groups), person.home_group, person.seen),
             )
             self._feed(db, [Change(PERSON, person.name)])
+
+    def _put_session(self, db: sqlite3.Connection, session: SessionRecord) -> None:
+        with _transaction(db):
+            sessions.forget_expired(db, self._clock.now())
+            sessions.insert(db, session)
+            self._feed(db, [session_change(session.principal, session.hash)])
+
+    def _replace_session(
+        self, db: sqlite3.Connection, session: SessionRecord, expect_version: int
+    ) -> None:
+        with _transaction(db):
+            known = sessions.read(db, session.principal, session.hash)
+            if known is None or known.version != expect_version:
+                raise Conflict("The session was changed or ended elsewhere.")
+            sessions.insert(db, session)
+            self._feed(db, [session_change(session.principal, session.hash)])
+
+    def _touch_session(
+        self, db: sqlite3.Connection, principal: str, session_hash: str, seen: float
+    ) -> None:
+        with _transaction(db):
+            sessions.touch(db, principal, session_hash, seen)
+
+    def _delete_sessions(
+        self, db: sqlite3.Connection, principal: str, session_hash: str | None
+    ) -> int:
+        with _transaction(db):
+            gone = sessions.delete(db, principal, session_hash)
+            self._feed(db, [session_change(principal, one) for one in gone])
+        return len(gone)
 
     def _secret(self, db: sqlite3.Connection, name: str) -> bytes:
         with _transaction(db):

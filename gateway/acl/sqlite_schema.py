@@ -38,6 +38,15 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         "CREATE INDEX feed_at ON feed (at)",
     ),
     ("CREATE TABLE secret (name TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID",),
+    (
+        """CREATE TABLE session (
+            principal TEXT NOT NULL, hash TEXT NOT NULL, provider TEXT NOT NULL,
+            groups TEXT NOT NULL, home_group TEXT, created REAL NOT NULL, expires REAL NOT NULL,
+            refreshed REAL NOT NULL, seen REAL NOT NULL, tokens BLOB NOT NULL,
+            busy_until REAL NOT NULL, version INTEGER NOT NULL, PRIMARY KEY (principal, hash)
+        ) WITHOUT ROWID""",
+        "CREATE INDEX session_expires ON session (expires)",
+    ),
 )
 
 

@@ -1,4 +1,5 @@
-"""The port to everything the gateway remembers: ACLs, API tokens, people, and the change feed.
+"""The port to everything the gateway remembers: ACLs, API tokens, people, browser sessions, and
+the change feed.
 
 Adapters (``sqlite.py``, ``dynamodb.py``) pass one contract suite. They hold no policy. They
 raise ``StoreUnavailable`` when the store cannot be reached and ``Conflict`` when somebody else
@@ -55,13 +56,39 @@ class PersonRecord:
     seen: float
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionRecord:
+    """A browser session as stored. ``hash`` is the SHA-256 (hex) of what the cookie holds.
+
+    ``groups`` are those of the last time that the provider was asked (``refreshed``); ``seen`` is
+    the last use (coarse); ``expires`` the absolute end. ``tokens`` are the provider's own, sealed
+    under the cookie's secret, so that whoever reads the store can use none of them.
+    ``busy_until`` is set while one gateway asks the provider, so that no other does: a provider
+    takes the second use of one refresh token for theft. Times are seconds since the epoch.
+    """
+
+    hash: str
+    principal: str
+    provider: str
+    groups: tuple[str, ...]
+    home_group: str | None
+    created: float
+    expires: float
+    refreshed: float
+    seen: float
+    tokens: bytes = b""
+    busy_until: float = 0.0
+    version: int = 1
+
+
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One row of the change feed: ``kind`` is ``acl``, ``token`` or ``person``.
+    """One row of the change feed: ``kind`` is ``acl``, ``token``, ``person`` or ``session``.
 
     For ``acl``, ``name`` is ``str(resource)`` and ``principals`` lists the grant keys whose
     view of the resource may have changed (for the inverted index); for ``token`` the token's
-    hash; for ``person`` the principal name. A ``reset`` row (no name) says that the feed does
+    hash; for ``person`` the principal name; for ``session`` its hash, with its principal as the
+    one of ``principals``. A ``reset`` row (no name) says that the feed does
     not reach back to the cursor: anything may have changed.
 
     ``id`` tells rows apart where the feed shows one several times; empty where it never does.
@@ -139,6 +166,34 @@ class Store(Protocol):
     async def put_person(self, person: PersonRecord) -> None: ...
     async def get_person(self, name: str) -> PersonRecord | None: ...
     async def people(self) -> Sequence[PersonRecord]: ...
+
+    async def put_session(self, session: SessionRecord) -> None:
+        """Write a new session."""
+        ...
+
+    async def get_session(self, principal: str, session_hash: str) -> SessionRecord | None: ...
+    async def replace_session(
+        self, session: SessionRecord, *, expect_version: int
+    ) -> SessionRecord:
+        """Write a session anew with the next version; Conflict when it is at another version
+        or gone, so that a session that was ended never comes back."""
+        ...
+
+    async def touch_session(self, principal: str, session_hash: str, seen: float) -> None:
+        """Remember the last use (coarse; not in the change feed)."""
+        ...
+
+    async def sessions_of(self, principal: str) -> Sequence[SessionRecord]:
+        """The sessions of a principal, expired ones perhaps included, in no order."""
+        ...
+
+    async def delete_session(self, principal: str, session_hash: str) -> bool:
+        """End a session; False when there was none."""
+        ...
+
+    async def delete_sessions(self, principal: str) -> int:
+        """End all sessions of a principal; how many there were."""
+        ...
 
     async def changes(self, cursor: str | None) -> tuple[Sequence[Change], str]:
         """Feed rows since ``cursor`` (None: from now on) and the next cursor.

@@ -60,7 +60,7 @@ def _complain(sentence: str) -> None:
 
 
 def _parser() -> argparse.ArgumentParser:
-    from gateway.cli import acl, can, check, routes, store, token
+    from gateway.cli import acl, can, check, routes, session, store, token
 
     parser = argparse.ArgumentParser(
         prog="mlgate",
@@ -96,7 +96,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     add_config(serve)
     serve.set_defaults(run=_serve)
-    for module in (check, routes, can, acl, token, store):
+    for module in (check, routes, can, acl, token, session, store):
         module.add(commands)
     return parser
 

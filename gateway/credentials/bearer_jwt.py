@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterable
 
-from gateway.acl.store import PersonRecord, StoreUnavailable
 from gateway.clock import Clock
 from gateway.credentials.credential import Credential, Identified
+from gateway.credentials.people import remember
 from gateway.credentials.ports import Directory, Recorder
-from gateway.errors import Unauthenticated, Unavailable
+from gateway.errors import Unauthenticated
 from gateway.idp.oidc import OidcProvider, Verified
 from gateway.idp.unverified import looks_like_jwt, parse
-
-log = logging.getLogger(__name__)
 
 
 class BearerJwt:
@@ -53,33 +50,6 @@ class BearerJwt:
         return Identified(claimed.principal, verified.expires, claimed.spellings)
 
     async def _remember(self, verified: Verified) -> None:
-        """Record a person's groups when newer ones are seen; API tokens follow the record.
-
-        Ordered by the token's own time of issue, so that an old token still in use does not
-        undo what a newer one told. A store that is down does not stop a valid sign-in.
-        """
-        principal = verified.claimed.principal
-        if (
-            self._recorder is None
-            or not verified.claimed.groups_known
-            or not principal.name.startswith("user:")
-        ):
-            return
-        issued = verified.issued or self._clock.now()
-        groups = tuple(sorted(principal.groups))
-        try:
-            known = await self._directory.person(principal.name)
-            if known is not None:
-                same = (tuple(sorted(known.groups)), known.home_group)
-                if same == (groups, principal.home_group) or known.seen >= issued:
-                    return
-            await self._recorder.put_person(
-                PersonRecord(
-                    name=principal.name,
-                    groups=groups,
-                    home_group=principal.home_group,
-                    seen=issued,
-                )
-            )
-        except (StoreUnavailable, Unavailable) as problem:
-            log.warning("the groups of a person could not be recorded: %s", problem)
+        if self._recorder is not None:
+            issued = verified.issued or self._clock.now()
+            await remember(verified.claimed, issued, self._directory, self._recorder)

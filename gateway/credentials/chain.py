@@ -22,9 +22,10 @@ from gateway.credentials.credential import (
     parse_authorization,
 )
 from gateway.credentials.ports import Directory, Recorder
-from gateway.errors import Unauthenticated
+from gateway.errors import Forbidden, Unauthenticated
 from gateway.idp.oidc import OidcProvider
 from gateway.model import Principal
+from gateway.sessions.cookies import dictates_authorization
 from gateway.settings import Admins, Limits
 
 JWT_SECONDS = 300.0
@@ -93,17 +94,24 @@ class Identify:
         """
         return self._cache.get(authorization)
 
-    async def principal(self, authorizations: Sequence[str], cookie: str | None) -> Principal:
+    async def principal(
+        self, authorizations: Sequence[str], cookie: str | None, *, same_origin: bool = False
+    ) -> Principal:
         """Who calls, from all Authorization headers and the Cookie header.
 
-        Raises Unauthenticated when there is no credential, a bad one or two that disagree, and
-        Unavailable while that cannot be found out.
+        ``same_origin``: the request changes nothing, or a browser proved that a page of ours sends
+        it; a session counts for nothing else, because browsers add cookies to everybody's requests.
+
+        Raises Unauthenticated when there is no credential, a bad one or two that disagree,
+        Forbidden for a session without that proof, and Unavailable while nobody can tell.
         """
-        by_header = await self._by_header(authorizations)
         by_cookie = None
         if self._session is not None and cookie is not None:
             session = await self._session.authenticate(cookie)
             by_cookie = session.principal if session is not None else None
+        if by_cookie is not None and dictates_authorization(cookie):
+            authorizations = ()
+        by_header = await self._by_header(authorizations)
         principal = by_header or by_cookie
         if principal is None:
             raise Unauthenticated(
@@ -114,6 +122,11 @@ class Identify:
             raise Unauthenticated(
                 "The Authorization header and the browser session are of two different users; "
                 "send only one of them."
+            )
+        if by_header is None and not same_origin:
+            raise Forbidden(
+                "This call does not prove that it comes from this server's own pages, so your "
+                "browser session does not count for it; from a script, send an API token."
             )
         return principal
 

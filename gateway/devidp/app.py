@@ -1,59 +1,26 @@
 """The issuer's web application: discovery, keys and the token endpoint, on loopback only.
 
-Rules: OpenID Connect Discovery 1.0 section 4, RFC 6749 sections 4.3 (password), 4.4 (client
-credentials), 5.1 and 5.2 (answers), RFC 9068 (JWT access tokens).
+Rules: OpenID Connect Discovery 1.0 section 4, RFC 6749 sections 4.1 (code), 4.3 (password), 4.4
+(client credentials), 6 (refresh), 5.1 and 5.2 (answers), RFC 9068 (JWT access tokens).
 """
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote_plus, urlsplit
 
 from aiohttp import BasicAuth, web
 
 from gateway.clock import Clock, SystemClock
-from gateway.devidp.accounts import Accounts
+from gateway.devidp import browser
+from gateway.devidp.accounts import Account, Accounts
+from gateway.devidp.issuer import CLIENT_ID, ISSUER, TOKEN_SECONDS, Issuer
 from gateway.devidp.signing import ALGORITHM, SigningKey
 from gateway.idp.discovery import is_loopback
 from gateway.settings import IdentityProvider
 
-CLIENT_ID = "mlgate"
-TOKEN_SECONDS = 12 * 3600
-
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
-
-
-@dataclass(frozen=True, slots=True)
-class Issuer:
-    """What the handlers share."""
-
-    url: str
-    accounts: Accounts
-    key: SigningKey
-    clock: Clock
-
-    def access_token(self, sub: str, client_id: str, groups: tuple[str, ...]) -> str:
-        """A signed access token (RFC 9068) for a person or, with ``sub`` the client, a service."""
-        now = int(self.clock.now())
-        claims: dict[str, object] = {
-            "iss": self.url,
-            "aud": CLIENT_ID,
-            "sub": sub,
-            "client_id": client_id,
-            "iat": now,
-            "exp": now + TOKEN_SECONDS,
-            "jti": secrets.token_hex(16),
-            "groups": list(groups),
-        }
-        if sub != client_id:
-            claims["preferred_username"] = sub
-        return self.key.sign(claims, typ="at+jwt")
-
-
-ISSUER = web.AppKey("issuer", Issuer)
 
 
 class _Refused(Exception):
@@ -85,6 +52,7 @@ def create_app(data_dir: Path, issuer_url: str, *, clock: Clock | None = None) -
     app.router.add_get(prefix + "/.well-known/openid-configuration", _discovery)
     app.router.add_get(prefix + "/jwks.json", _keys)
     app.router.add_post(prefix + "/token", _token)
+    browser.add_routes(app, prefix)
     return app
 
 
@@ -133,8 +101,17 @@ async def _discovery(request: web.Request) -> web.Response:
             "issuer": url,
             "jwks_uri": base + "/jwks.json",
             "token_endpoint": base + "/token",
-            "grant_types_supported": ["password", "client_credentials"],
-            "response_types_supported": [],
+            "authorization_endpoint": base + "/authorize",
+            "end_session_endpoint": base + "/logout",
+            "grant_types_supported": [
+                "authorization_code",
+                "refresh_token",
+                "password",
+                "client_credentials",
+            ],
+            "response_types_supported": ["code"],
+            "code_challenge_methods_supported": ["S256"],
+            "authorization_response_iss_parameter_supported": True,
             "subject_types_supported": ["public"],
             "id_token_signing_alg_values_supported": [ALGORITHM],
             "token_endpoint_auth_methods_supported": [
@@ -153,33 +130,67 @@ async def _keys(request: web.Request) -> web.Response:
 async def _token(request: web.Request) -> web.Response:
     try:
         form = await _form(request)
-        token = _grant(request.app[ISSUER], form, request.headers.get("Authorization"))
+        answer = _grant(request.app[ISSUER], form, request.headers.get("Authorization"))
     except _Refused as refused:
         return web.json_response(
             refused.answer, status=refused.status, headers={"Cache-Control": "no-store"}
         )
     return web.json_response(
-        {"access_token": token, "token_type": "Bearer", "expires_in": TOKEN_SECONDS},
+        {**answer, "token_type": "Bearer", "expires_in": TOKEN_SECONDS},
         headers={"Cache-Control": "no-store"},
     )
 
 
-def _grant(issuer: Issuer, form: Mapping[str, str], authorization: str | None) -> str:
+def _grant(issuer: Issuer, form: Mapping[str, str], authorization: str | None) -> dict[str, str]:
     match form.get("grant_type"):
+        case "authorization_code":
+            return _code(issuer, form)
+        case "refresh_token":
+            _own_client(form)
+            account = issuer.refreshed(form.get("refresh_token", ""))
+            if account is None:
+                raise _Refused("invalid_grant", "the refresh token is not valid")
+            return _person(issuer, account, None)
         case "password":
-            if form.get("client_id") != CLIENT_ID:
-                raise _Refused("invalid_client", f"client_id must be {CLIENT_ID}", 401)
+            _own_client(form)
             account = issuer.accounts.person(form.get("username", ""), form.get("password", ""))
             if account is None:
                 raise _Refused("invalid_grant", "user name or password is wrong")
-            return issuer.access_token(account.name, CLIENT_ID, account.groups)
+            return {"access_token": issuer.access_token(account.name, CLIENT_ID, account.groups)}
         case "client_credentials":
             client = issuer.accounts.service(*_client_credentials(form, authorization))
             if client is None:
                 raise _Refused("invalid_client", "client id or secret is wrong", 401)
-            return issuer.access_token(client.client_id, client.client_id, client.groups)
+            token = issuer.access_token(client.client_id, client.client_id, client.groups)
+            return {"access_token": token}
         case _:
-            raise _Refused("unsupported_grant_type", "use password or client_credentials")
+            raise _Refused("unsupported_grant_type", "see grant_types_supported")
+
+
+def _code(issuer: Issuer, form: Mapping[str, str]) -> dict[str, str]:
+    _own_client(form)
+    granted = issuer.codes.redeem(
+        form.get("code", ""),
+        form.get("redirect_uri", ""),
+        form.get("code_verifier", ""),
+        issuer.clock.now(),
+    )
+    if granted is None:
+        raise _Refused("invalid_grant", "the code is not valid (any more)")
+    return _person(issuer, granted.account, granted.nonce)
+
+
+def _person(issuer: Issuer, account: Account, nonce: str | None) -> dict[str, str]:
+    return {
+        "access_token": issuer.access_token(account.name, CLIENT_ID, account.groups),
+        "id_token": issuer.id_token(account, nonce),
+        "refresh_token": issuer.refresh_token(account),
+    }
+
+
+def _own_client(form: Mapping[str, str]) -> None:
+    if form.get("client_id") != CLIENT_ID:
+        raise _Refused("invalid_client", f"client_id must be {CLIENT_ID}", 401)
 
 
 def _client_credentials(form: Mapping[str, str], authorization: str | None) -> tuple[str, str]:

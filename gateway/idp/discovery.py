@@ -70,12 +70,33 @@ class IssuerClient:
         Raises FetchFailed.
         """
         url = self._provider.jwks_url or (await self.metadata()).jwks_uri
-        if not _may_carry_keys(url, self._provider.issuer):
+        if not may_carry_secrets(url, self._provider.issuer):
             raise FetchFailed(f"the keys' address {url!r} is not https")
         try:
             return parse_jwks(await self._get(url), self._provider.algorithms)
         except BadKeys as problem:
             raise FetchFailed(f"{problem} ({url})") from problem
+
+    async def post_form(
+        self, url: str, form: Mapping[str, str], authorization: str | None
+    ) -> tuple[int, Mapping[str, Any]]:
+        """Status and JSON object ({} if it is none) of a form sent to the token endpoint.
+
+        Raises FetchFailed when there is no answer, or a 5xx.
+        """
+        headers = {"Accept": "application/json", "User-Agent": "mlgate"}
+        if authorization is not None:
+            headers["Authorization"] = authorization
+        return await self._object("POST", url, headers, form)
+
+    async def get_as(self, url: str, access_token: str) -> tuple[int, Mapping[str, Any]]:
+        """The same for a GET with an access token (RFC 6750), such as userinfo."""
+        headers = {
+            "Accept": "application/json",
+            "User-Agent": "mlgate",
+            "Authorization": f"Bearer {access_token}",
+        }
+        return await self._object("GET", url, headers, None)
 
     async def close(self) -> None:
         """Close the connections."""
@@ -85,21 +106,49 @@ class IssuerClient:
 
     async def _get(self, url: str) -> bytes:
         try:
-            async with asyncio.timeout(TIMEOUT_SECONDS):
-                headers = await self._headers(url)
-                async with self._open().get(url, headers=headers, allow_redirects=False) as answer:
-                    if answer.status != 200:
-                        raise FetchFailed(f"{url} answered {answer.status}")
-                    body = await answer.content.read(MAX_DOCUMENT_BYTES + 1)
-                    while not answer.content.at_eof() and len(body) <= MAX_DOCUMENT_BYTES:
-                        body += await answer.content.read(MAX_DOCUMENT_BYTES + 1 - len(body))
+            headers = await self._headers(url)
+        except (OSError, ValueError) as problem:
+            raise FetchFailed(f"{url} cannot be read: {problem}") from problem
+        status, body = await self._ask("GET", url, headers, None)
+        if status != 200:
+            raise FetchFailed(f"{url} answered {status}")
+        return body
+
+    async def _object(
+        self, method: str, url: str, headers: Mapping[str, str], form: Mapping[str, str] | None
+    ) -> tuple[int, Mapping[str, Any]]:
+        if not may_carry_secrets(url, self._provider.issuer):
+            raise FetchFailed(f"the address {url!r} is not https")
+        status, body = await self._ask(method, url, headers, form)
+        if status >= 500:
+            raise FetchFailed(f"{url} answered {status}")
+        try:
+            answer = json.loads(body)
+        except (ValueError, RecursionError):
+            answer = {}
+        return status, answer if isinstance(answer, dict) else {}
+
+    async def _ask(
+        self, method: str, url: str, headers: Mapping[str, str], form: Mapping[str, str] | None
+    ) -> tuple[int, bytes]:
+        """Status and bounded body; raises FetchFailed."""
+        try:
+            async with (
+                asyncio.timeout(TIMEOUT_SECONDS),
+                self._open().request(
+                    method, url, headers=headers, data=form, allow_redirects=False
+                ) as answer,
+            ):
+                body = await answer.content.read(MAX_DOCUMENT_BYTES + 1)
+                while not answer.content.at_eof() and len(body) <= MAX_DOCUMENT_BYTES:
+                    body += await answer.content.read(MAX_DOCUMENT_BYTES + 1 - len(body))
         except (aiohttp.ClientError, OSError, TimeoutError, ValueError) as problem:
             raise FetchFailed(f"{url} cannot be read: {problem or type(problem).__name__}") from (
                 problem
             )
         if len(body) > MAX_DOCUMENT_BYTES:
             raise FetchFailed(f"{url} answered more than {MAX_DOCUMENT_BYTES} bytes")
-        return body
+        return answer.status, body
 
     async def _headers(self, url: str) -> dict[str, str]:
         headers = {"Accept": "application/json", "User-Agent": "mlgate"}
@@ -134,7 +183,8 @@ def is_loopback(host: str | None) -> bool:
         return False
 
 
-def _may_carry_keys(url: str, issuer: str) -> bool:
+def may_carry_secrets(url: str, issuer: str) -> bool:
+    """Whether keys, codes and tokens may travel there: https, or as little as the issuer itself."""
     parts = urlsplit(url)
     if parts.scheme == "https":
         return True

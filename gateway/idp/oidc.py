@@ -8,6 +8,7 @@ Rules: OpenID Connect Core section 3.1.3.7, RFC 9068 section 4, RFC 8725.
 from __future__ import annotations
 
 import asyncio
+import hmac
 import logging
 import math
 from collections.abc import Awaitable, Callable, Mapping
@@ -17,7 +18,7 @@ from typing import Any, NoReturn
 from gateway.clock import Clock
 from gateway.errors import Unauthenticated
 from gateway.idp import cognito
-from gateway.idp.claims import Claimed, ClaimRules, interpret
+from gateway.idp.claims import Claimed, ClaimRules, claim_at, interpret
 from gateway.idp.discovery import IssuerClient
 from gateway.idp.jwks import INTERVAL_SECONDS, REFRESH_SECONDS, KeyCache
 from gateway.idp.unverified import UnverifiedToken
@@ -69,7 +70,8 @@ class OidcProvider:
         self._rules = _claim_rules(settings, admins)
         self._skew = min(max(settings.skew_seconds, 0.0), MAX_SKEW_SECONDS)
         self._clock = clock
-        self._client = IssuerClient(settings)
+        self.client = self._client = IssuerClient(settings)
+        """For the other questions to the same issuer (browser sign-in)."""
         self._keys = KeyCache(
             settings.name,
             self._client.keys,
@@ -110,15 +112,56 @@ class OidcProvider:
             _refuse("The token's issuer is not trusted here.", "iss")
         self._check_audience(token)
         expires, issued = self._check_times(claims)
+        await self._check_signature(token)
+        return Verified(self.claimed(claims), expires, issued)
+
+    async def _check_signature(self, token: UnverifiedToken) -> None:
         if token.algorithm not in self._settings.algorithms:
             _refuse("The token's signature algorithm is not accepted.", "alg")
         key = await self._keys.key(token.kid, token.algorithm)
         if not key.verifies(token.compact, token.algorithm):
             _refuse("The token's signature is not valid; sign in again.", "signature")
+
+    async def verify_id_token(
+        self, token: UnverifiedToken, client_id: str, nonce: str | None
+    ) -> Mapping[str, Any]:
+        """The claims of an ID token that answers a sign-in of ``client_id``; raises as ``verify``.
+
+        ``nonce`` None: of a refresh, which has none of its own (OIDC Core section 12.2).
+        """
+        claims = token.claims
+        if token.issuer != self.issuer:
+            _refuse("The ID token's issuer is not the one asked.", "iss")
+        audience = claims.get("aud")
+        listed = [audience] if isinstance(audience, str) else audience
+        if not isinstance(listed, list) or client_id not in listed:
+            _refuse("The ID token is meant for another application (aud).", "aud")
+        # Section 3.1.3.7, 4 and 5: of several audiences azp says who asked.
+        authorized = claims.get("azp", client_id if len(listed) == 1 else None)
+        if authorized != client_id:
+            _refuse("The ID token was issued to another application (azp).", "azp")
+        kind = _kind(token)
+        if kind in ("access", "other") or claims.get("token_use", "id") != "id":
+            _refuse("The provider sent another kind of token in place of an ID token.", "kind")
+        if nonce is not None and not _same(claims.get("nonce"), nonce):
+            _refuse("The ID token does not belong to this sign-in (nonce).", "nonce")
+        if not isinstance(claims.get("sub"), str):
+            _refuse("The ID token does not say whom it is about (sub).", "sub")
+        self._check_times(claims)
+        await self._check_signature(token)
+        return claims
+
+    def claimed(self, claims: Mapping[str, Any]) -> Claimed:
+        """Who verified claims stand for; raises Unauthenticated when they name nobody."""
         claimed = interpret(claims, self._rules)
         if not claimed.groups_known:
             self._log_overage()
-        return Verified(claimed, expires, issued)
+        return claimed
+
+    def lacks(self, claims: Mapping[str, Any]) -> bool:
+        """Whether claims leave out what userinfo may add: the groups, or the preferred name."""
+        names = (self._rules.groups_claim, self._rules.user_claims[0])
+        return any(claim_at(claims, name) is None for name in names)
 
     def _check_audience(self, token: UnverifiedToken) -> None:
         claims = token.claims
@@ -197,6 +240,10 @@ def _kind(token: UnverifiedToken) -> str:
             return "other"
         case _:
             return "unknown"
+
+
+def _same(given: Any, expected: str) -> bool:
+    return isinstance(given, str) and hmac.compare_digest(given.encode(), expected.encode())
 
 
 def _instant(claims: Mapping[str, Any], name: str) -> float | None:

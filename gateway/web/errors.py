@@ -1,73 +1,75 @@
-"""The one renderer of refusals: MLflow-shaped JSON, or a plain page for a person's browser."""
+"""The one renderer of refusals: MLflow-shaped JSON, or a page for a person's browser."""
 
 from __future__ import annotations
 
-import html
-
-from gateway.errors import GatewayError, Unauthenticated, Unavailable
+from gateway.errors import (
+    GatewayError,
+    TooManyRequests,
+    Unauthenticated,
+    Unavailable,
+)
+from gateway.model import Principal
 from gateway.web.answer import Whole, json_answer
+from gateway.web.pages import page as html_page
 
-_PAGE = """<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><title>{title} - mlgate</title>
-<meta name="viewport" content="width=device-width, initial-scale=1"></head>
-<body><main><h1>{title}</h1><p>{message}</p>{more}
-<p>Request id: <code>{request_id}</code></p></main></body></html>
-"""
-_SIGN_IN = """
-<p>This address is an MLflow tracking server behind mlgate. Browser sign-in is not built yet;
-use a token from Python, R, Java or curl:</p>
-<pre>export MLFLOW_TRACKING_URI={url}
-export MLFLOW_TRACKING_TOKEN=&lt;your token&gt;</pre>
-<p>A token is an API token (<code>mlg_…</code>, made with <code>mlgate token create</code> or
-<code>POST {url}/access/api/v1/tokens</code>) or a JWT of your identity provider. With user name
-and password: send the token as the password.</p>
-"""
-_HTML_TYPE = (b"content-type", b"text/html; charset=utf-8")
 _TITLES = {
     400: "This request cannot be understood",
     401: "Please sign in",
-    403: "You may not see this",
+    403: "You may not do this",
     404: "Not found",
+    409: "This may have happened already",
+    413: "This is too large",
     429: "Too many requests",
     503: "Not available right now",
 }
 
 
 def render(
-    error: GatewayError, request_id: str, *, page: bool, public_url: str, challenge: str
+    error: GatewayError,
+    request_id: str,
+    *,
+    page: bool,
+    public_url: str,
+    challenge: str,
+    principal: Principal | None = None,
+    sign_in: str | None = None,
 ) -> Whole:
-    """The answer for a refusal. ``challenge`` is the WWW-Authenticate value of a 401."""
+    """The answer for a refusal. ``challenge`` is the WWW-Authenticate value of a 401; ``sign_in``
+    the address where a person may sign in (again), if there is one."""
     headers = [(b"x-request-id", request_id.encode("ascii"))]
     if error.retry_after is not None:
         headers.append((b"retry-after", str(error.retry_after).encode("ascii")))
     if isinstance(error, Unauthenticated):
         headers.append((b"www-authenticate", challenge.encode("latin-1")))
-    if page:
-        return _page(error, request_id, public_url, headers)
-    body = {"error_code": error.error_code, "message": f"{error.message} (request {request_id})"}
-    return json_answer(error.status, body, headers)
-
-
-def _page(
-    error: GatewayError, request_id: str, public_url: str, headers: list[tuple[bytes, bytes]]
-) -> Whole:
-    more = ""
-    if isinstance(error, Unauthenticated):
-        more = _SIGN_IN.format(url=html.escape(public_url))
-    text = _PAGE.format(
+    if not page:
+        text = f"{error.message} (request {request_id})"
+        return json_answer(error.status, {"error_code": error.error_code, "message": text}, headers)
+    known = principal is not None and principal.method != "none"
+    return html_page(
+        "error.html",
+        status=error.status,
+        headers=headers,
         title=_TITLES.get(error.status, "Something went wrong"),
-        message=html.escape(error.message),
-        more=more,
-        request_id=html.escape(request_id),
+        message=error.message,
+        advice=_advice(error),
+        name=principal.bare_name if principal is not None and known else None,
+        groups=sorted(principal.groups) if principal is not None else [],
+        request_id=request_id,
+        public_url=public_url,
+        sign_in=None if known else sign_in,
+        how_with_a_token=isinstance(error, Unauthenticated),
+        home=known,
     )
-    headers = [
-        _HTML_TYPE,
-        (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
-        (b"x-content-type-options", b"nosniff"),
-        (b"cache-control", b"no-store"),
-        *headers,
-    ]
-    return Whole(error.status, headers, text.encode("utf-8"))
+
+
+def _advice(error: GatewayError) -> str:
+    if isinstance(error, TooManyRequests):
+        return "Wait a moment, then load the page again."
+    if isinstance(error, Unavailable):
+        return "Nothing was lost. Wait half a minute, then load the page again."
+    if error.status >= 500:
+        return "Give the request id to whoever runs this service."
+    return ""
 
 
 def draining() -> Unavailable:

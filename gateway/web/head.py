@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from urllib.parse import urlsplit
 
 from gateway.errors import BadRequest
 
@@ -53,6 +54,11 @@ class Headers:
     expects_continue: bool = False
     host: str = ""
     origin: str | None = None
+    fetch_site: str | None = None
+    """``Sec-Fetch-Site`` (W3C Fetch Metadata): where the browser says that the request is from."""
+    same_origin: bool = False
+    """A browser proves that the page which sends this is ours: what a session cookie alone
+    cannot prove, since the browser adds it to everybody's requests."""
     cross_site: bool = False
     """A browser says that the page which sends this is not ours. The gateway takes ``Origin``
     away before MLflow could check it, so it has to refuse such writes itself."""
@@ -82,7 +88,8 @@ class HeadReader:
     def __init__(self, limit: int, public_url: str = "") -> None:
         """``limit``: bytes of target and headers together; ``public_url``: our own origin."""
         self._limit = limit
-        self._public_url = public_url.rstrip("/").lower()
+        parts = urlsplit(public_url.lower())
+        self._origin = f"{parts.scheme}://{parts.netloc}"
         self._known: dict[tuple[tuple[bytes, bytes], ...], Headers] = {}
 
     def read(self, method: str, target: str, raw: RawHeaders) -> Head:
@@ -99,7 +106,8 @@ class HeadReader:
         headers = self._known.get(rest)
         if headers is None:
             headers = _read(rest)
-            headers.cross_site = headers.cross_site or self._foreign(headers)
+            headers.cross_site = headers.fetch_site == "cross-site" or self._foreign(headers)
+            headers.same_origin = self._ours(headers)
             self._remember(rest, headers)
         if headers.authorizations:
             authorizations = [*authorizations, *headers.authorizations]
@@ -113,7 +121,12 @@ class HeadReader:
         if headers.origin is None:
             return False
         origin = headers.origin.lower()
-        return origin != self._public_url and origin.partition("://")[2] != headers.host.lower()
+        return origin != self._origin and origin.partition("://")[2] != headers.host.lower()
+
+    def _ours(self, headers: Headers) -> bool:
+        if headers.fetch_site is None:
+            return headers.origin is not None and headers.origin.lower() == self._origin
+        return headers.fetch_site == "same-origin" and not self._foreign(headers)
 
     def _remember(self, key: tuple[tuple[bytes, bytes], ...], headers: Headers) -> None:
         secret = headers.authorizations or headers.cookie is not None
@@ -167,7 +180,8 @@ def _other(headers: Headers, name: bytes, value: bytes) -> None:
     elif name in (b"content-length", b"transfer-encoding", b"expect"):
         _framing(headers, name, value)
     elif name == b"sec-fetch-site":
-        headers.cross_site = headers.cross_site or value.strip().lower() == b"cross-site"
+        site = value.strip().lower().decode("latin-1")
+        headers.fetch_site = site if headers.fetch_site is None else "cross-site"
     elif name == b"x-request-id":
         if _REQUEST_ID.fullmatch(value):
             headers.request_id = value.decode("ascii")
@@ -205,3 +219,10 @@ def wants_html(head: Head) -> bool:
     if head.method != "GET":
         return False
     return any(name == b"accept" and b"text/html" in value for name, value in head.headers.forward)
+
+
+def accepts_json(head: Head) -> bool:
+    """Whether a script asks, that wants JSON and no page."""
+    return any(
+        name == b"accept" and b"application/json" in value for name, value in head.headers.forward
+    )

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import parse_qsl
 
 from aiohttp import web
 
@@ -19,6 +20,7 @@ from gateway.routes.target import decode_once, parse_query, split_target
 from gateway.web.head import Head
 
 _MOST_BODY = 64 * 1024
+_FORM = "application/x-www-form-urlencoded"
 
 
 @dataclass(slots=True)
@@ -30,6 +32,7 @@ class OwnCall:
     body: Mapping[str, Any]
     principal: Principal
     trail: Trail
+    head: Head
 
 
 Respond = Callable[[OwnCall], Awaitable[web.StreamResponse]]
@@ -46,6 +49,8 @@ class Endpoint:
     open: bool = False
     quiet: bool = False
     """Not worth an audit line (probes)."""
+    form: bool = False
+    """The body may also be an HTML form; each field once."""
 
 
 class OwnEndpoints:
@@ -78,9 +83,12 @@ class OwnEndpoints:
             if len(values) > 1:
                 raise BadRequest(f"The query field '{name}' is given twice; give it once.")
             query[name] = values[0]
-        body = parse_object(raw) if (raw := await _read(request, head)) else {}
+        body: Mapping[str, Any] = {}
+        if raw := await _read(request, head):
+            kind = head.headers.content_type.partition(";")[0].strip().lower()
+            body = _form(raw) if endpoint.form and kind == _FORM else parse_object(raw)
         dump(body)  # refuses text that no store can hold
-        return await endpoint.respond(OwnCall(params, query, body, principal, trail))
+        return await endpoint.respond(OwnCall(params, query, body, principal, trail, head))
 
     def _find(self, method: str, path: str) -> tuple[Endpoint, dict[str, str]]:
         # Names may contain an encoded slash here: nothing is forwarded from this path.
@@ -93,6 +101,18 @@ class OwnEndpoints:
         raise UnknownEndpoint(
             f"{method} {path[:100]} is not an endpoint of mlgate; see /access/openapi.json."
         )
+
+
+def _form(raw: bytes) -> dict[str, str]:
+    try:
+        fields = parse_qsl(
+            raw.decode("ascii"), keep_blank_values=True, errors="strict", max_num_fields=100
+        )
+    except ValueError as problem:
+        raise BadRequest("The form cannot be read.") from problem
+    if len(dict(fields)) < len(fields):
+        raise BadRequest("A field of the form is given twice; give it once.")
+    return dict(fields)
 
 
 def _fit(template: list[str], segments: list[str]) -> dict[str, str] | None:

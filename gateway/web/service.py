@@ -21,15 +21,20 @@ from gateway.credentials.chain import challenge
 from gateway.errors import BadRequest, Forbidden, GatewayError, Unauthenticated
 from gateway.metrics import Metrics
 from gateway.proxy import Proxy
+from gateway.sessions.going_back import local_target
 from gateway.settings import Settings
 from gateway.web.errors import draining, render
 from gateway.web.head import Head, HeadReader, wants_html
 from gateway.web.own import OwnEndpoints
+from gateway.web.pages import see_other
+from gateway.web.sign_in import login_address
 
 log = logging.getLogger(__name__)
 
 Handler = Callable[[web.BaseRequest, Head, Trail], Awaitable[web.StreamResponse]]
 _OWN = "/access/"
+_OWN_API = "/access/api/"
+_SIGNING_IN = ("/access/login", "/access/callback", "/access/logout")
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
@@ -48,13 +53,17 @@ class Service:
         audit: Sink,
         metrics: Metrics,
         clock: Clock,
+        *,
+        signs_in: bool = False,
     ) -> None:
+        """``signs_in``: there is a provider that browsers can be sent to."""
         self._settings = settings
         self._proxy = proxy
         self._own = own
         self._audit = audit
         self._metrics = metrics
         self._clock = clock
+        self._signs_in = signs_in
         self._audit_reads = settings.audit.reads
         self._trusted = _networks(settings.trusted_proxies)
         self.draining = False
@@ -151,12 +160,21 @@ class Service:
         trail.error = error.error_code.lower()
         if error.detail:
             log.info("request %s: %s", trail.request_id, error.detail)
+        page = head is not None and wants_html(head)
+        sign_in = None
+        if page and head is not None and self._signs_in:
+            sign_in = login_address(_asked_for(head, trail))
+            if isinstance(error, Unauthenticated) and _leads_to_sign_in(trail):
+                trail.status = 303
+                return see_other(sign_in, [(b"x-request-id", trail.request_id.encode("ascii"))])
         return render(
             error,
             trail.request_id,
-            page=head is not None and wants_html(head),
+            page=page,
             public_url=self._settings.public_url,
             challenge=challenge(request.headers) if isinstance(error, Unauthenticated) else "",
+            principal=trail.principal,
+            sign_in=sign_in,
         )
 
     def _record(self, trail: Trail) -> None:
@@ -175,6 +193,25 @@ class Service:
         if not _within(peer, self._trusted):
             return peer
         return forwarded_for.rpartition(",")[2].strip()[:64]
+
+
+def _leads_to_sign_in(trail: Trail) -> bool:
+    """Whether a page, and no call of a client, was asked for without a session.
+
+    Clients would follow a redirect and choke on the page behind it, so API paths have none.
+    """
+    own = trail.path.startswith(_OWN) and not trail.path.startswith(_OWN_API)
+    return trail.call == "ui" or (own and not trail.path.startswith(_SIGNING_IN))
+
+
+def _asked_for(head: Head, trail: Trail) -> str:
+    """The page to come back to after signing in; the first one when it was sign-in itself."""
+    if trail.path.startswith(_SIGNING_IN):
+        return "/"
+    try:
+        return local_target(head.target)
+    except BadRequest:
+        return "/"
 
 
 def _networks(trusted: tuple[str, ...]) -> tuple[Network, ...]:

@@ -36,7 +36,7 @@ LAYERS: tuple[tuple[str, tuple[str, ...]], ...] = (
     (
         "adapters",
         (
-            "acl", "audit", "credentials", "idp", "upstream", "metrics", "roles_watch", "devidp",
+            "acl", "audit", "credentials", "idp", "sessions", "upstream", "metrics", "roles_watch", "devidp",
             "dynamodb_local",
         ),
     ),

@@ -60,6 +60,7 @@ class FakeIssuer:
         self.key_fetches = 0
         self.discoveries = 0
         self.authorizations: list[str | None] = []
+        self.more_routes: list[web.RouteDef] = []
         self._runner: web.AppRunner | None = None
         self._port = 0
 
@@ -127,6 +128,7 @@ class FakeIssuer:
         app = web.Application()
         app.router.add_get("/.well-known/openid-configuration", self._discovery)
         app.router.add_get("/jwks", self._keys)
+        app.router.add_routes(self.more_routes)
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
         await self._runner.setup()
         site = web.TCPSite(self._runner, "127.0.0.1", self._port)

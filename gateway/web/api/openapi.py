@@ -67,6 +67,7 @@ def _operation(
 _KIND = _parameter("kind", "path", "experiment or model")
 _ID = _parameter("id", "path", "experiment id, or model name (percent-encoded)")
 _WHO = _parameter("principal", "path", "user:NAME, group:NAME, service:NAME or everyone")
+_WHOM = _parameter("principal", "path", "user:NAME")
 _ROLE = {"type": "object", "required": ["role"], "properties": {"role": {"type": "string"}}}
 _NEW_TOKEN = {
     "type": "object",
@@ -86,9 +87,10 @@ DOCUMENT: dict[str, Any] = {
         "securitySchemes": {
             "bearer": {"type": "http", "scheme": "bearer"},
             "basic": {"type": "http", "scheme": "basic"},
+            "session": {"type": "apiKey", "in": "cookie", "name": "__Host-mlgate"},
         }
     },
-    "security": [{"bearer": []}, {"basic": []}],
+    "security": [{"bearer": []}, {"basic": []}, {"session": []}],
     "paths": {
         "/healthz": {"get": _operation("Live.", public=True)},
         "/readyz": {"get": _operation("Ready, or which part is not.", public=True)},
@@ -108,6 +110,16 @@ DOCUMENT: dict[str, Any] = {
         "/api/v1/acl/{kind}/{id}/{principal}": {
             "put": _operation("Give a role.", _KIND, _ID, _WHO, body=_ROLE, answer=_ACL),
             "delete": _operation("Take the role away.", _KIND, _ID, _WHO, answer=_ACL),
+        },
+        "/api/v1/session": {"get": _operation("This browser's session, if any.", public=True)},
+        "/api/v1/sessions": {
+            "get": _operation(
+                "List browser sessions.",
+                _parameter("principal", "query", "oneself by default", required=False),
+            )
+        },
+        "/api/v1/sessions/{principal}": {
+            "delete": _operation("End all browser sessions of a person.", _WHOM)
         },
         "/api/v1/tokens": {
             "get": _operation(

@@ -1,0 +1,1 @@
+"""Browser sessions: sealed cookies, sign-in attempts, and the sessions themselves."""

@@ -1,0 +1,76 @@
+"""Browser sessions: whether this one lives, which ones there are, ending all of a person."""
+
+from __future__ import annotations
+
+from aiohttp import web
+
+from gateway.acl.store import SessionRecord
+from gateway.errors import Forbidden
+from gateway.model import Principal
+from gateway.sessions.live import Sessions
+from gateway.web.answer import json_answer
+from gateway.web.own import Endpoint, OwnCall
+
+
+class SessionsApi:
+    """Shows and ends sessions."""
+
+    def __init__(self, sessions: Sessions) -> None:
+        self._sessions = sessions
+
+    def endpoints(self) -> tuple[Endpoint, ...]:
+        """This part's rows. The first is open: a page asks it whether somebody is signed in."""
+        return (
+            Endpoint("GET", "api/v1/session", "session", self.mine, open=True, quiet=True),
+            Endpoint("GET", "api/v1/sessions", "sessions/list", self.list),
+            Endpoint("DELETE", "api/v1/sessions/{principal}", "sessions/revoke", self.revoke),
+        )
+
+    async def mine(self, call: OwnCall) -> web.StreamResponse:
+        """This browser's session, without using it: ``{signed_in, principal, …}``."""
+        live = await self._sessions.look(call.head.headers.cookie)
+        if live is None:
+            return json_answer(200, {"signed_in": False})
+        return json_answer(
+            200,
+            {
+                "signed_in": True,
+                "principal": live.principal.name,
+                "groups": sorted(live.principal.groups),
+                "admin": live.principal.admin,
+                "expires": live.expires,
+                "idle_expires": live.idle_expires,
+            },
+        )
+
+    async def list(self, call: OwnCall) -> web.StreamResponse:
+        """The caller's sessions, or (admins) those of ``principal``."""
+        asked = call.query.get("principal", call.principal.name)
+        _may(call.principal, asked)
+        return json_answer(200, {"sessions": [_shown(s) for s in await self._sessions.of(asked)]})
+
+    async def revoke(self, call: OwnCall) -> web.StreamResponse:
+        """End all sessions of a person, at once here and within a second everywhere."""
+        asked = call.params["principal"]
+        _may(call.principal, asked)
+        ended = await self._sessions.end_all(asked)
+        call.trail.notes.update({"sessions_of": asked, "sessions": ended})
+        return json_answer(200, {"revoked": ended})
+
+
+def _may(caller: Principal, asked: str) -> None:
+    if asked != caller.name and not caller.admin:
+        raise Forbidden(
+            f"{caller.name} may see and end only their own sessions; ask an mlgate admin."
+        )
+
+
+def _shown(record: SessionRecord) -> dict[str, object]:
+    return {
+        "id": record.hash[:12],
+        "principal": record.principal,
+        "provider": record.provider,
+        "created": record.created,
+        "last_used": record.seen,
+        "expires": record.expires,
+    }
