@@ -36,8 +36,8 @@ LAYERS: tuple[tuple[str, tuple[str, ...]], ...] = (
     (
         "adapters",
         (
-            "acl", "audit", "credentials", "idp", "sessions", "upstream", "metrics", "roles_watch", "devidp",
-            "dynamodb_local",
+            "acl", "audit", "credentials", "idp", "sessions", "upstream", "metrics",
+            "roles_watch", "devidp", "dynamodb_local",
         ),
     ),
     ("surface", ("resolve", "authorize", "settle", "forward", "trimmed", "proxy", "web")),

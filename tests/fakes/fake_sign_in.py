@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import secrets
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -22,6 +23,7 @@ class FakeSignIn:
     """Signs ``who`` in at once, without a page. ``groups``: what the person is in now."""
 
     issuer: FakeIssuer
+    now: Callable[[], float] = time.time
     who: str = "alice@example.com"
     groups: list[str] = field(default_factory=lambda: ["data-science"])
     id_token: Callable[[dict[str, Any]], str] | None = None
@@ -41,7 +43,14 @@ class FakeSignIn:
     _codes: dict[str, dict[str, str]] = field(default_factory=dict)
     _refresh_tokens: set[str] = field(default_factory=set)
 
-    def routes(self) -> list[web.RouteDef]:
+    def __post_init__(self) -> None:
+        self.issuer.more_routes = [
+            web.post("/token", self._token),
+            web.get("/userinfo", self._userinfo),
+        ]
+
+    def publish(self) -> None:
+        """Tell of the browser's endpoints; once the issuer has its address."""
         self.issuer.discovery_changes.update(
             {
                 "authorization_endpoint": self.issuer.url + "/authorize",
@@ -51,7 +60,6 @@ class FakeSignIn:
                 "authorization_response_iss_parameter_supported": True,
             }
         )
-        return [web.post("/token", self._token), web.get("/userinfo", self._userinfo)]
 
     def authorize(self, location: str) -> dict[str, str]:
         """The query of the callback that a browser would follow from ``location``."""
@@ -61,7 +69,9 @@ class FakeSignIn:
         return {"code": code, "state": query["state"], "iss": self.issuer.url}
 
     def claims(self, nonce: str | None) -> dict[str, Any]:
+        now = int(self.now())
         base: dict[str, Any] = {"aud": CLIENT, "nonce": nonce, "sub": f"id-{self.who}"}
+        base |= {"iat": now, "exp": now + 600}
         if self.claims_at == "userinfo":
             return self.issuer.claims(**base, email=None, groups=None)
         return self.issuer.claims(**base, email=self.who, groups=self.groups)

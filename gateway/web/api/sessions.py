@@ -54,7 +54,7 @@ class SessionsApi:
         asked = call.params["principal"]
         _may(call.principal, asked)
         ended = await self._sessions.end_all(asked)
-        call.trail.notes.update({"sessions_of": asked, "sessions": ended})
+        call.trail.notes.update({"session_of": asked, "sessions": ended})
         return json_answer(200, {"revoked": ended})
 
 

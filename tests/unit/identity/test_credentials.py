@@ -19,7 +19,7 @@ from gateway.credentials.basic import Basic
 from gateway.credentials.bearer_jwt import BearerJwt
 from gateway.credentials.chain import Identify, challenge
 from gateway.credentials.credential import Credential, Identified, parse_authorization
-from gateway.errors import BadRequest, Unauthenticated, Unavailable
+from gateway.errors import BadRequest, Forbidden, Unauthenticated, Unavailable
 from gateway.idp.oidc import OidcProvider
 from gateway.model import Principal
 from gateway.settings import Admins, Limits, Tokens
@@ -367,7 +367,10 @@ class FakeSession:
 async def test_cookie_and_header_must_agree(make_chain: Any, issuer: FakeIssuer) -> None:
     chain = make_chain(session=FakeSession())
     header = [f"Bearer {issuer.token()}"]
-    assert (await chain.principal([], "session=user:bob")).name == "user:bob"
+    bob = await chain.principal([], "session=user:bob", same_origin=True)
+    assert bob.name == "user:bob"
+    with pytest.raises(Forbidden, match="own pages"):
+        await chain.principal([], "session=user:bob")
     same = await chain.principal(header, "session=user:alice@example.com")
     assert same.name == "user:alice@example.com"
     assert (await chain.principal(header, "theme=dark")).name == "user:alice@example.com"
