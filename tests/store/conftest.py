@@ -17,8 +17,11 @@ from dynamodb_store.tracking.store import DynamoDbTrackingStore
 from dynamodb_store.uri import parse_uri
 from tests.dynamodb_local import dynamodb_local
 from tests.fakes.fake_dynamodb import FakeDynamoDb
+from tests.fakes.fast_moto import speed_up
 
 __all__ = ["dynamodb_local"]
+
+speed_up()
 
 MOTO = "dynamodb://us-east-1/mlflow"
 
