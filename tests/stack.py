@@ -151,8 +151,12 @@ def start(command: list[str], url: str, log: Path, cwd: Path, **env: str) -> Pro
 def start_mlflow(
     folder: Path, *options: str, port: int | None = None, backend: str | None = None, **env: str
 ) -> Process:
-    """Stock MLflow with proxied artifacts, on SQLite unless ``backend`` is another store's URI."""
+    """Stock MLflow with proxied artifacts, on SQLite unless ``backend`` is another store's URI.
+
+    Without its job runners, which are seven processes that import MLflow; the routes are the same.
+    """
     port = port or free_port()
+    env.setdefault("MLFLOW_SERVER_ENABLE_JOB_EXECUTION", "false")
     command = [
         sys.executable, "-m", "mlflow", "server",
         "--backend-store-uri", backend or f"sqlite:///{folder / 'mlflow.db'}",
