@@ -259,6 +259,28 @@ def linked_entry(run_id: str, trace_id: str) -> Key:
 
 # -- AI gateway: secrets, endpoints, model definitions, budgets, guardrails --
 
+SECRETS = "AI#secret"
+DEFINITIONS = "AI#definition"
+ENDPOINTS = "AI#endpoint"
+BUDGETS = "AI#budget"
+GUARDRAILS = "AI#guardrail"
+"""Partitions of records; the sort key is MLflow's id."""
+
+
+def gateway_name(partition: str, name: str) -> Key:
+    """The item that makes a name unique among the records of ``partition``."""
+    return (f"{partition}#name#{text(name)}", HEAD)
+
+
+def definition_uses(definition_id: str) -> Key:
+    """How many mappings of endpoints name a model definition; there as long as it is."""
+    return ("AI#uses", definition_id)
+
+
+def scorer_uses(scorer_id: str, version: int) -> Key:
+    """How many guardrails run a version of a scorer."""
+    return (f"AI#scorer#{scorer_id}", f"{version:010d}")
+
 
 # -- MCP servers --
 

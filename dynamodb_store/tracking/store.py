@@ -6,6 +6,9 @@ from mlflow.store.tracking import DEFAULT_ARTIFACTS_URI
 from mlflow.utils.uri import resolve_uri_if_local
 
 from dynamodb_store.table import Table
+from dynamodb_store.tracking.ai_gateway.attached import Attached
+from dynamodb_store.tracking.ai_gateway.budgets import Budgets
+from dynamodb_store.tracking.ai_gateway.secrets import Secrets
 from dynamodb_store.tracking.batch import Logging
 from dynamodb_store.tracking.experiments import Experiments
 from dynamodb_store.tracking.gc import Gc
@@ -22,6 +25,9 @@ class DynamoDbTrackingStore(
     # families, each a mixin of its own package or module
     Traces,
     SearchLoggedModels,
+    Secrets,
+    Attached,
+    Budgets,
     Gc,
     Inputs,
     Logging,

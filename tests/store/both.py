@@ -41,6 +41,8 @@ class Side:
             return self.runs[value.number] if value.number < len(self.runs) else "0" * 32
         if isinstance(value, Ref):
             return self.made.get(value.name, value.otherwise)
+        if isinstance(value, Make):
+            return value.kind(*self._real(value.args), **self._real(value.kwargs))
         if isinstance(value, (list, tuple)):
             return type(value)(self._real(one) for one in value)
         if isinstance(value, dict):
@@ -59,6 +61,7 @@ class Side:
         if isinstance(value, Experiment):
             fields = dict(value)
             fields.pop("creation_time"), fields.pop("last_update_time")
+            fields["tags"] = self.plain(fields["tags"])
             return fields
         if isinstance(value, Metric):
             number = "nan" if math.isnan(value.value) else value.value
@@ -123,6 +126,16 @@ class Ref:
 
     def __repr__(self) -> str:
         return f"<{self.name}>"
+
+
+class Make:
+    """An entity made on whichever side, of values that may be ``Ref`` or ``RunRef``."""
+
+    def __init__(self, kind: Callable[..., Any], *args: Any, **kwargs: Any) -> None:
+        self.kind, self.args, self.kwargs = kind, args, kwargs
+
+    def __repr__(self) -> str:
+        return f"{getattr(self.kind, '__name__', self.kind)}{self.args}{self.kwargs or ''}"
 
 
 class Both:

@@ -1,0 +1,1 @@
+"""The AI gateway's records: secrets, model definitions, endpoints, budgets, guardrails."""
