@@ -187,15 +187,25 @@ def budget_of(record: Record) -> GatewayBudgetPolicy:
     )
 
 
-def guardrail_of(
-    record: Record, scorer: ScorerVersion, endpoint_name: str | None
-) -> GatewayGuardrail:
-    """A guardrail with its scorer; ``endpoint_name`` is the one that it sanitizes with."""
+def scorer_body(scorer: ScorerVersion) -> Body:
+    """A copy of a scorer's version: it never changes, and stays while a guardrail runs it."""
+    return {
+        "experiment_id": scorer.experiment_id,
+        "scorer_name": scorer.scorer_name,
+        "scorer_version": scorer.scorer_version,
+        "serialized_scorer": scorer._serialized_scorer,
+        "creation_time": scorer.creation_time,
+        "scorer_id": scorer.scorer_id,
+    }
+
+
+def guardrail_of(record: Record, endpoint_name: str | None) -> GatewayGuardrail:
+    """A guardrail; ``endpoint_name`` is of the endpoint that it sanitizes with."""
     body = record.body
     return GatewayGuardrail(
         guardrail_id=record.sk,
         name=body["name"],
-        scorer=scorer,
+        scorer=ScorerVersion(**body["scorer"]),
         stage=GuardrailStage(body["stage"]),
         action=GuardrailAction(body["action"]),
         action_endpoint_name=endpoint_name,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from mlflow.entities import LifecycleStage
+from mlflow.entities import LifecycleStage, ScorerVersion
 from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE, RESOURCE_DOES_NOT_EXIST
 from mlflow.store.tracking.abstract_store import AbstractStore
@@ -13,6 +13,7 @@ from mlflow.utils.validation import _parse_experiment_id
 from dynamodb_store import documents, keys
 from dynamodb_store.documents import Document
 from dynamodb_store.entities import experiment, run
+from dynamodb_store.errors import not_implemented
 from dynamodb_store.table import Action, Table
 
 DEFAULT_EXPERIMENT_ID = "0"
@@ -69,6 +70,13 @@ class Base(AbstractStore):  # type: ignore[misc]
         return documents.edit(
             self.table, keys.run(run_id), run.SECTIONS, lambda: no_run(run_id), checked
         )
+
+    def _scorer_by_id(self, scorer_id: str, version: int) -> tuple[ScorerVersion, Action]:
+        """A scorer's version as it is stored, and the condition that it is still there.
+
+        In the family of scorers. Raises MLflow's error when there is none.
+        """
+        raise not_implemented("scorers")
 
     def _purge_experiment(self, experiment_id: str) -> None:
         """Called when an experiment goes for good, before its head does.

@@ -8,6 +8,7 @@ from mlflow.utils.uri import resolve_uri_if_local
 from dynamodb_store.table import Table
 from dynamodb_store.tracking.ai_gateway.attached import Attached
 from dynamodb_store.tracking.ai_gateway.budgets import Budgets
+from dynamodb_store.tracking.ai_gateway.guardrails import Guardrails
 from dynamodb_store.tracking.ai_gateway.secrets import Secrets
 from dynamodb_store.tracking.batch import Logging
 from dynamodb_store.tracking.experiments import Experiments
@@ -28,6 +29,7 @@ class DynamoDbTrackingStore(
     Secrets,
     Attached,
     Budgets,
+    Guardrails,
     Gc,
     Inputs,
     Logging,

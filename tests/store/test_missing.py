@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,12 @@ import pytest
 from mlflow.exceptions import MlflowException
 
 from dynamodb_store.tracking.missing import WORKS_AS_INHERITED, interface
+from dynamodb_store.tracking.base import Base
+from dynamodb_store.tracking.missing import BESIDES_THE_INTERFACE, WORKS_AS_INHERITED, interface
 from dynamodb_store.tracking.store import DynamoDbTrackingStore
+
+DECLARED = {"_move_runs"}
+"""Named by one mixin for another that builds it."""
 
 DOC = Path(__file__).parents[2] / "docs" / "store.md"
 
@@ -28,6 +34,22 @@ def test_what_is_not_built_says_so_by_its_name(dynamo: Any) -> None:
         with pytest.raises(MlflowException, match=rf"does not have {name}\(\) yet") as refused:
             getattr(dynamo, name)("name")
         assert refused.value.error_code == "NOT_IMPLEMENTED"
+
+
+def test_families_do_not_take_each_others_private_names() -> None:
+    """All mixins are one class: a name in two families would silently be one of them's."""
+    mixins = [
+        one for one in DynamoDbTrackingStore.__mro__ if one.__module__.startswith("dynamodb_store")
+    ]
+    for first, second in combinations(mixins, 2):
+        if not issubclass(first, second):
+            shared = {name for name in vars(first) if name in vars(second)}
+            taken = {
+                name
+                for name in shared - DECLARED
+                if not name.startswith("__") and not hasattr(Base, name)
+            }
+            assert not taken, f"{first.__name__} and {second.__name__} both have {taken}"
 
 
 def test_the_document_lists_exactly_what_is_not_built() -> None:
