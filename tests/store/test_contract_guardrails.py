@@ -190,3 +190,13 @@ def test_places_of_one_order_follow_the_ids(both: Both) -> None:
         places = side.store.list_endpoint_guardrail_configs(side.made["e"])
         orders = [(place.execution_order is None, place.guardrail_id) for place in places]
         assert orders == sorted(orders)
+
+
+@pytest.mark.skipif(
+    "register_scorer" not in DynamoDbTrackingStore.not_built, reason="scorers are built"
+)
+def test_without_scorers_there_is_no_guardrail_and_it_says_so(dynamo: Any) -> None:
+    with pytest.raises(MlflowException, match="does not have scorers yet") as refused:
+        dynamo.create_gateway_guardrail("g", "s", 1, BEFORE, VALIDATION)
+    assert refused.value.error_code == "NOT_IMPLEMENTED"
+    assert list(dynamo.list_gateway_guardrails()) == []

@@ -135,20 +135,22 @@ class Definitions(GatewayBase):
 
     def _definitions_all(self) -> dict[str, GatewayModelDefinition]:
         """All definitions, in the order of their creation."""
-        found, secrets = self.table.parallel(
-            lambda partition: list(records.listed(self.table, partition)),
-            [keys.DEFINITIONS, keys.SECRETS],
+        definitions, secrets = self._partitions(keys.DEFINITIONS, keys.SECRETS)
+        return joined(definitions, secrets)
+
+    def _partitions(self, *partitions: str) -> list[list[Record]]:
+        """All records of several kinds at once, each in the order of creation."""
+        return self.table.parallel(
+            lambda partition: in_order(records.listed(self.table, partition)), partitions
         )
-        return _joined(in_order(found), secrets)
 
     def _with_secrets(self, found: Collection[Record]) -> dict[str, GatewayModelDefinition]:
         wanted = [(keys.SECRETS, record.body["secret_id"]) for record in found]
-        return _joined(found, records.get_many(self.table, wanted))
+        return joined(found, records.get_many(self.table, wanted))
 
 
-def _joined(
-    found: Iterable[Record], secrets: Iterable[Record]
-) -> dict[str, GatewayModelDefinition]:
+def joined(found: Iterable[Record], secrets: Iterable[Record]) -> dict[str, GatewayModelDefinition]:
+    """Definitions by id, with the names of the secrets that still exist."""
     names = {secret.sk: secret.body["name"] for secret in secrets}
     return {
         record.sk: definition_of(record, names.get(record.body["secret_id"])) for record in found

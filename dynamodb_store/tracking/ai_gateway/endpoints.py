@@ -40,7 +40,7 @@ from dynamodb_store.tracking.ai_gateway.base import (
     stamped,
     touched,
 )
-from dynamodb_store.tracking.ai_gateway.definitions import Definitions
+from dynamodb_store.tracking.ai_gateway.definitions import Definitions, joined
 
 MAX_DEFINITIONS = 45
 """Different models of one endpoint: exchanging all of them must fit a transaction of 100."""
@@ -155,7 +155,8 @@ class Endpoints(Definitions):
         self, provider: str | None = None, secret_id: str | None = None
     ) -> list[GatewayEndpoint]:
         """As in SQL, an endpoint that lost all its models is not listed."""
-        definitions = self._definitions_all()
+        found, models, secrets = self._partitions(keys.ENDPOINTS, keys.DEFINITIONS, keys.SECRETS)
+        definitions = joined(models, secrets)
         fitting = {
             definition.model_definition_id
             for definition in definitions.values()
@@ -164,7 +165,7 @@ class Endpoints(Definitions):
         }
         return [
             endpoint_of(record, definitions)
-            for record in self._all(ENDPOINT)
+            for record in found
             if any(mapping["definition_id"] in fitting for mapping in record.body["models"])
         ]
 
