@@ -10,9 +10,8 @@ from typing import Any
 import pytest
 from mlflow.exceptions import MlflowException
 
-from dynamodb_store.tracking.missing import WORKS_AS_INHERITED, interface
 from dynamodb_store.tracking.base import Base
-from dynamodb_store.tracking.missing import BESIDES_THE_INTERFACE, WORKS_AS_INHERITED, interface
+from dynamodb_store.tracking.missing import WORKS_AS_INHERITED, interface
 from dynamodb_store.tracking.store import DynamoDbTrackingStore
 
 DECLARED = {"_move_runs"}
