@@ -62,7 +62,7 @@ class SearchLoggedModels(LoggedModels):
         plain = order is None and not filter_string and not datasets
         first = max_results + 1 if plain else None
         need = by_metrics or wanted.measured is not None
-        found = self._matching(partitions, None if order else after, first, wanted, need)
+        found = self._models_matching(partitions, None if order else after, first, wanted, need)
         skipped = offset if order or after is None else 0
         stop = skipped + max_results + 1
         if order is None:
@@ -85,7 +85,7 @@ class SearchLoggedModels(LoggedModels):
             self._add_metrics(page)
         return PagedList([model for model, _ in page], token)
 
-    def _matching(
+    def _models_matching(
         self,
         partitions: Sequence[str],
         after: str | None,
