@@ -55,3 +55,25 @@ def test_the_document_lists_exactly_what_is_not_built() -> None:
     section = DOC.read_text().split("## Not built yet")[1].split("\n## ")[0]
     listed = re.findall(r"`(\w+)`", section.split("<!-- methods -->")[1])
     assert sorted(listed) == sorted(DynamoDbTrackingStore.not_built)
+
+
+def test_no_two_mixins_have_helpers_of_the_same_name() -> None:
+    """Unless one overrides the other, both override what a base has, or one is a placeholder."""
+    mixins = [
+        one for one in DynamoDbTrackingStore.__mro__ if one.__module__.startswith("dynamodb_store")
+    ]
+    for number, first in enumerate(mixins[1:], 1):
+        for second in mixins[number + 1 :]:
+            bases = [one for one in mixins if issubclass(first, one) and issubclass(second, one)]
+            allowed = {name for one in bases for name in vars(one)}
+            shared = {
+                name
+                for name in vars(first).keys() & vars(second)
+                if not name.startswith("__") and not _placeholder(vars(second)[name])
+            }
+            assert issubclass(first, second) or shared <= allowed, (first, second)
+
+
+def _placeholder(member: Any) -> bool:
+    code = getattr(member, "__code__", None)
+    return code is not None and code.co_names == ("NotImplementedError",)

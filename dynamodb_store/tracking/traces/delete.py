@@ -33,9 +33,9 @@ class DeleteTraces(TraceBase):
         if trace_ids:
             wanted = iter(list(dict.fromkeys(trace_ids)))
         elif max_traces is None:
-            wanted = self._listed_ids(canonical, max_timestamp_millis)
+            wanted = self._listed_trace_ids(canonical, max_timestamp_millis)
         else:
-            wanted = iter(self._oldest(canonical, max_timestamp_millis, max_traces))
+            wanted = iter(self._oldest_traces(canonical, max_timestamp_millis, max_traces))
         deleted = 0
         while some := list(islice(wanted, 16 * 8)):
             gone = self.table.parallel(partial(self._delete_trace, canonical), some)
@@ -68,16 +68,16 @@ class DeleteTraces(TraceBase):
 
     def _purge_traces(self, experiment_id: str) -> None:
         """All traces of an experiment, for ``mlflow gc``."""
-        ids = self._listed_ids(experiment_id, None)
+        ids = self._listed_trace_ids(experiment_id, None)
         while some := list(islice(ids, 16 * 8)):
             self.table.parallel(partial(self._delete_trace, experiment_id), some)
 
-    def _listed_ids(self, experiment_id: str, until: int | None) -> Iterator[str]:
+    def _listed_trace_ids(self, experiment_id: str, until: int | None) -> Iterator[str]:
         for shard in keys.trace_shards(experiment_id):
             for item in self.table.query_all(shard, **_range(until)):
                 yield str(item["trace"])
 
-    def _oldest(self, experiment_id: str, until: int | None, number: int) -> list[str]:
+    def _oldest_traces(self, experiment_id: str, until: int | None, number: int) -> list[str]:
         """The oldest so many, by time and then by id."""
 
         def oldest_of(shard: str) -> list[tuple[str, str]]:

@@ -48,7 +48,7 @@ class SearchTraces(TraceLinks, TraceEntries):
         if order is not None:
             after = None
         first = max_results if order is None and wanted.trivial else None
-        found = self._matching(scope, wanted, after, first)
+        found = self._matching_traces(scope, wanted, after, first)
         skipped = 0 if after is not None else offset
         page = _page(found, order, skipped + max_results)[skipped:]
         token = None
@@ -65,7 +65,7 @@ class SearchTraces(TraceLinks, TraceEntries):
         items = self.table.query_all(keys.EXPERIMENTS)
         return [str(int(item["sk"].partition("#")[2])) for item in items]
 
-    def _matching(
+    def _matching_traces(
         self,
         scope: Sequence[str],
         wanted: TraceFilter,
@@ -73,12 +73,12 @@ class SearchTraces(TraceLinks, TraceEntries):
         first: int | None = None,
     ) -> Iterator[TraceView]:
         """The traces of these experiments that pass, newest first."""
-        self._prepare(scope, wanted)
-        for views in self._views(scope, after, first):
+        self._prepare_trace_filter(scope, wanted)
+        for views in self._trace_views(scope, after, first):
             passing = [view for view in views if wanted.passes(view)]
-            yield from self._with_spans(passing, wanted) if wanted.spans else passing
+            yield from self._traces_with_spans(passing, wanted) if wanted.spans else passing
 
-    def _views(
+    def _trace_views(
         self, scope: Sequence[str], after: str | None = None, first: int | None = None
     ) -> Iterator[list[TraceView]]:
         """All traces of these experiments, newest first, in batches."""
@@ -88,16 +88,16 @@ class SearchTraces(TraceLinks, TraceEntries):
             for at in range(0, len(batch), step):
                 yield [TraceView(one) for one in self._listed_traces(batch[at : at + step])]
 
-    def _prepare(self, scope: Sequence[str], wanted: TraceFilter) -> None:
+    def _prepare_trace_filter(self, scope: Sequence[str], wanted: TraceFilter) -> None:
         """Read what the filter has to know beforehand."""
         if wanted.run_id:
             wanted.linked = self._linked_traces(wanted.run_id)
         if wanted.assessments:
-            for view in self._session_assessed(scope):
+            for view in self._traces_of_sessions(scope):
                 for test in wanted.assessments:
                     test.cover(view)
 
-    def _session_assessed(self, scope: Sequence[str]) -> Iterator[TraceView]:
+    def _traces_of_sessions(self, scope: Sequence[str]) -> Iterator[TraceView]:
         """The traces that have assessments of their whole session."""
         shards = [shard for one in scope for shard in keys.session_shards(one)]
         listed = self.table.parallel(lambda shard: list(self.table.query_all(shard)), shards)
@@ -107,12 +107,14 @@ class SearchTraces(TraceLinks, TraceEntries):
                 if document.head["experiment_id"] in scope:
                     yield TraceView(document)
 
-    def _with_spans(self, views: Sequence[TraceView], wanted: TraceFilter) -> Iterator[TraceView]:
+    def _traces_with_spans(
+        self, views: Sequence[TraceView], wanted: TraceFilter
+    ) -> Iterator[TraceView]:
         """Those whose spans pass, too, in order."""
         for at in range(0, len(views), _SPANS_AT_ONCE):
-            yield from self._pass_with_spans(views[at : at + _SPANS_AT_ONCE], wanted)
+            yield from self._pass_by_spans(views[at : at + _SPANS_AT_ONCE], wanted)
 
-    def _pass_with_spans(self, views: Sequence[TraceView], wanted: TraceFilter) -> list[TraceView]:
+    def _pass_by_spans(self, views: Sequence[TraceView], wanted: TraceFilter) -> list[TraceView]:
         def passes(view: TraceView) -> bool:
             if wanted.spans.decided(view):
                 return True

@@ -34,7 +34,7 @@ class TraceSessions(SearchTraces):
     ) -> list[CompletedSession]:
         scope = [str(_parse_experiment_id(experiment_id))]
         wanted = compile_filter(filter_string)
-        sessions = self._sessions(scope, min_last_trace_timestamp_ms)
+        sessions = self._trace_sessions(scope, min_last_trace_timestamp_ms)
         ended = [
             (session.last, session_id, session)
             for session_id, session in sessions.items()
@@ -42,7 +42,7 @@ class TraceSessions(SearchTraces):
         ]
         ended.sort(key=lambda one: one[:2])
         if filter_string:
-            passed = self._passing([one for _, _, one in ended], scope, wanted)
+            passed = self._passing_traces([one for _, _, one in ended], scope, wanted)
             ended = [one for one in ended if passed.intersection(one[2].first_traces)]
         return [
             CompletedSession(
@@ -53,10 +53,10 @@ class TraceSessions(SearchTraces):
             for _, session_id, session in ended[:max_results]
         ]
 
-    def _sessions(self, scope: list[str], since: int) -> dict[str, _Session]:
+    def _trace_sessions(self, scope: list[str], since: int) -> dict[str, _Session]:
         """Sessions with a trace since then; the lists are newest first, so the last comes first."""
         found: dict[str, _Session] = {}
-        for views in self._views(scope):
+        for views in self._trace_views(scope):
             for view in views:
                 session_id = view.text(SESSION)
                 if session_id is None:
@@ -72,15 +72,17 @@ class TraceSessions(SearchTraces):
                 session.first_traces.append(view.trace_id)
         return found
 
-    def _passing(self, sessions: list[_Session], scope: list[str], wanted: TraceFilter) -> set[str]:
+    def _passing_traces(
+        self, sessions: list[_Session], scope: list[str], wanted: TraceFilter
+    ) -> set[str]:
         """Ids of the first traces of sessions that pass a filter."""
-        self._prepare(scope, wanted)
+        self._prepare_trace_filter(scope, wanted)
         ids = [trace_id for session in sessions for trace_id in session.first_traces]
         passed: set[str] = set()
         for at in range(0, len(ids), 100):
             views = map(TraceView, self._traces(ids[at : at + 100]))
             passing = [view for view in views if wanted.passes(view)]
-            found = self._with_spans(passing, wanted) if wanted.spans else iter(passing)
+            found = self._traces_with_spans(passing, wanted) if wanted.spans else iter(passing)
             passed.update(view.trace_id for view in found)
         return passed
 
@@ -98,11 +100,11 @@ class TraceSessions(SearchTraces):
             for text in (filter_string1, filter_string2)
         ]
         for one in filters:
-            self._prepare(scope, one)
+            self._prepare_trace_filter(scope, one)
         total, joint, counts = 0, 0, [0, 0]
-        for view in self._matching(scope, base):
+        for view in self._matching_traces(scope, base):
             total += 1
-            passed = [self._passes(view, one) for one in filters]
+            passed = [self._trace_passes(view, one) for one in filters]
             counts = [count + passes for count, passes in zip(counts, passed, strict=True)]
             joint += all(passed)
         result = trace_correlation.calculate_npmi_from_counts(joint, counts[0], counts[1], total)
@@ -115,7 +117,7 @@ class TraceSessions(SearchTraces):
             total_count=total,
         )
 
-    def _passes(self, view: TraceView, wanted: TraceFilter) -> bool:
+    def _trace_passes(self, view: TraceView, wanted: TraceFilter) -> bool:
         if not wanted.passes(view):
             return False
-        return not wanted.spans or bool(self._pass_with_spans([view], wanted))
+        return not wanted.spans or bool(self._pass_by_spans([view], wanted))

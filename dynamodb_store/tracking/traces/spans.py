@@ -54,25 +54,25 @@ class LogSpans(TraceBase):
         _check_stored_here([document for document, _ in stored if document is not None])
 
         def write(pair: tuple[SpanBatch, Stored]) -> None:
-            self._write_batch(location, owner, *pair)
+            self._write_spans(location, owner, *pair)
 
         self.table.parallel(write, list(zip(batches, stored, strict=True)))
         return spans
 
-    def _write_batch(
+    def _write_spans(
         self, location: str, owner: Document | None, batch: SpanBatch, stored: Stored
     ) -> None:
         found, rows = stored
         for _ in self.table.attempts():
             if found is None and owner is None:  # the trace was deleted meanwhile
                 owner = self._experiment(location, _ALL)
-            if self._try_batch(owner, batch, found, rows):
+            if self._try_spans(owner, batch, found, rows):
                 return
             found, rows = self._trace_and_spans(batch.trace_id)
             if found is not None:
                 _check_stored_here([found])
 
-    def _try_batch(
+    def _try_spans(
         self,
         owner: Document | None,
         batch: SpanBatch,
