@@ -127,8 +127,62 @@ def dataset_summaries(experiment_id: str) -> str:
 
 # -- registered models, versions, aliases, prompts --
 
+MODELS, PROMPTS = "RL#model", "RL#prompt"
+"""Partitions of the lists of registered models and of prompts, by name."""
+DELETED_MODELS = "RG"
+"""Models whose versions are being removed."""
+VERSIONS = "V#"
+"""What the sort keys of a model's versions begin with."""
+
+
+def model(model_id: str) -> str:
+    """Partition of a registered model: its record, its versions, its versions by stage."""
+    return f"RM#{model_id}"
+
+
+def model_name(name: str) -> Key:
+    """The item that makes names unique and says which model has it."""
+    return (f"RN#{text(name)}", HEAD)
+
+
+def model_order(name: str) -> str:
+    """Names in order of code points; beyond 900 bytes only their hash tells them apart."""
+    encoded = name.encode()
+    if len(encoded) <= _TEXT_BYTES:
+        return f"={name}"
+    start = encoded[:_TEXT_BYTES].decode(errors="ignore")
+    return f"={start}~{sha256(encoded).hexdigest()}"
+
+
+def version(number: int) -> str:
+    """Sort key of a version; text order is the order of numbers."""
+    return f"{VERSIONS}{number:010d}"
+
+
+def in_stage(stage: str, number: int | None = None) -> str:
+    """Sort key that lists a version by stage, or what those of a stage begin with."""
+    return f"S#{stage}#" if number is None else f"S#{stage}#{number:010d}"
+
+
+def versions_of_run(run_id: str) -> str:
+    """Partition that lists the versions made from a run."""
+    return f"RR#{text(run_id)}"
+
+
+def versions_of_source(source: str) -> str:
+    """Partition that lists the versions of a source."""
+    return f"RS#{digest(source)}"
+
+
+def version_entry(model_id: str, number: int) -> str:
+    """Sort key of a version in those two."""
+    return f"{model_id}#{number}"
+
 
 # -- webhooks --
+
+WEBHOOKS = "RW"
+"""Partition of all webhooks, by id."""
 
 
 # -- logged models --

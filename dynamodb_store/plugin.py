@@ -19,7 +19,12 @@ def tracking_store(store_uri: str, artifact_uri: str | None = None, **_: Any) ->
 
 
 def registry_store(store_uri: str, tracking_uri: str | None = None, **_: Any) -> Any:
-    """The model registry store of ``dynamodb://…``. Raises MlflowException."""
-    from dynamodb_store.errors import not_implemented
+    """The model registry store of ``dynamodb://…``. Raises MlflowException.
 
-    raise not_implemented("the model registry")
+    ``tracking_uri`` is asked for the logged models that versions are made from.
+    """
+    from dynamodb_store.registry.store import DynamoDbRegistryStore
+    from dynamodb_store.table import open_table
+    from dynamodb_store.uri import parse_uri
+
+    return DynamoDbRegistryStore(open_table(parse_uri(store_uri)), tracking_uri)

@@ -43,19 +43,19 @@ Change = Callable[[Record], Sequence[Action] | None]
 def get(table: Table, partition: str, sk: str) -> Record | None:
     """One record, strongly consistent."""
     item = table.get((partition, sk))
-    return None if item is None else _record(table, item)
+    return None if item is None else of_item(table, item)
 
 
 def get_many(table: Table, keys: Sequence[Key]) -> list[Record]:
     """Those records of ``keys`` that exist, in the order of ``keys``."""
     found = {(item["pk"], item["sk"]): item for item in table.batch_get(list(dict.fromkeys(keys)))}
-    return [_record(table, found[key]) for key in keys if key in found]
+    return [of_item(table, found[key]) for key in keys if key in found]
 
 
 def listed(table: Table, partition: str, **parameters: Any) -> Iterator[Record]:
     """The records of a partition in key order; ``parameters`` as of ``Table.query``."""
     for item in table.query_all(partition, **parameters):
-        yield _record(table, item)
+        yield of_item(table, item)
 
 
 def create(
@@ -121,13 +121,23 @@ def save(table: Table, record: Record, also: Sequence[Action] = ()) -> None:
     A transaction even when alone: its token makes a repeat after a lost answer no second write,
     which would find the revision moved on by the first and be taken for another writer's.
     """
+    table.transact([put_action(table, record), *also])
+    record.revision += 1
+
+
+def put_action(table: Table, record: Record) -> Action:
+    """The write of a record, new or read, for a transaction; parts are written here.
+
+    The revision is not counted up.
+    """
+    if not record.revision:
+        return put_new(table, record)
     put = {
         "Item": _item(table, record),
         "ConditionExpression": "rev = :rev",
         "ExpressionAttributeValues": {":rev": record.revision},
     }
-    table.transact([("Put", put), *also])
-    record.revision += 1
+    return ("Put", put)
 
 
 def delete(table: Table, record: Record, also: Sequence[Action] = ()) -> None:
@@ -141,7 +151,7 @@ def delete(table: Table, record: Record, also: Sequence[Action] = ()) -> None:
         "ExpressionAttributeValues": {":rev": record.revision},
     }
     table.transact([("Delete", gone), *also])
-    _remove_parts(table, record.partition, record.sk)
+    remove_parts(table, record.partition, record.sk)
 
 
 def _move(table: Table, record: Record, before: str, also: Sequence[Action]) -> None:
@@ -153,7 +163,7 @@ def _move(table: Table, record: Record, before: str, also: Sequence[Action]) -> 
     }
     table.transact([put_new(table, record), *also, ("Delete", gone)])
     record.revision += 1
-    _remove_parts(table, record.partition, before)
+    remove_parts(table, record.partition, before)
 
 
 def take_pointer(key: Key, record: Record) -> Action:
@@ -214,7 +224,8 @@ def _item(table: Table, record: Record) -> Item:
     return {**item, "parts": content}
 
 
-def _record(table: Table, item: Item) -> Record:
+def of_item(table: Table, item: Item) -> Record:
+    """The record of an item that was read; parts of a large body are read here."""
     packed = item.get("doc")
     if packed is None:
         place = _parts_of(item["pk"], item["sk"])
@@ -224,7 +235,8 @@ def _record(table: Table, item: Item) -> Record:
     return Record(item["pk"], item["sk"], body, item["rev"])
 
 
-def _remove_parts(table: Table, partition: str, sk: str) -> None:
+def remove_parts(table: Table, partition: str, sk: str) -> None:
+    """Remove the parts of a record that is gone."""
     place = _parts_of(partition, sk)
     keys = [(place, part["sk"]) for part in table.query_all(place)]
     if keys:

@@ -1,17 +1,10 @@
-"""What of MLflow's interface is not built yet: every such method says so by its name.
-
-Made from the interface itself, so that no method of a new MLflow is skipped in silence.
-"""
+"""What of the tracking store's interface works as inherited; the rest has to be built."""
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Callable
-from typing import Any
-
 from mlflow.store.tracking.abstract_store import AbstractStore
 
-from dynamodb_store.errors import not_implemented
+from dynamodb_store.interface import Interface
 
 WORKS_AS_INHERITED = frozenset(
     {
@@ -40,45 +33,7 @@ BESIDES_THE_INTERFACE = (
 )
 """Methods that MLflow's server calls although its abstract store does not declare them."""
 
-
-def interface() -> list[str]:
-    """The methods that a tracking store may be asked for."""
-    declared = [
-        name
-        for name, member in inspect.getmembers(AbstractStore, inspect.isfunction)
-        if not name.startswith("_")
-    ]
-    return sorted({*declared, *BESIDES_THE_INTERFACE})
-
-
-def missing(store: type) -> list[str]:
-    """The methods of the interface that ``store`` does not have of its own."""
-    return [
-        name
-        for name in interface()
-        if name not in WORKS_AS_INHERITED
-        and getattr(store, name, None) is getattr(AbstractStore, name, None)
-    ]
-
-
-def complete(store: type) -> type:
-    """``store`` with a refusal for each method that is missing, listed as ``not_built``."""
-    names = missing(store)
-    for name in names:
-        setattr(store, name, _refusal(name))
-    store.not_built = tuple(names)  # type: ignore[attr-defined]
-    return store
-
-
-def _refusal(name: str) -> Callable[..., Any]:
-    def refuse(self: Any, *args: Any, **kwargs: Any) -> Any:
-        raise not_implemented(f"{name}()")
-
-    async def refuse_later(self: Any, *args: Any, **kwargs: Any) -> Any:
-        raise not_implemented(f"{name}()")
-
-    declared = getattr(AbstractStore, name, None)
-    made = refuse_later if inspect.iscoroutinefunction(declared) else refuse
-    made.__name__ = name
-    made.__doc__ = "Not built yet; see docs/store.md."
-    return made
+TRACKING = Interface(AbstractStore, WORKS_AS_INHERITED, BESIDES_THE_INTERFACE)
+interface = TRACKING.methods
+missing = TRACKING.missing
+complete = TRACKING.complete

@@ -63,9 +63,7 @@ def opened(which: str, data: Path) -> Iterator[Stores]:
     with server:
         acl, mlflow = server.store_url("mlgate"), server.store_url("mlflow")
         _make_tables(acl, mlflow)
-        # The registry of models is not built for DynamoDB yet.
-        registry = ("--registry-store-uri", f"sqlite:///{data / 'registry.db'}")
-        yield Stores(acl, ("--backend-store-uri", mlflow, *registry), server)
+        yield Stores(acl, ("--backend-store-uri", mlflow), server)
 
 
 def _make_tables(acl: str, mlflow: str) -> None:

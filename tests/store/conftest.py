@@ -8,10 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from mlflow.store.model_registry.sqlalchemy_store import SqlAlchemyStore as SqlRegistryStore
 from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 from moto import mock_aws
 
 from dynamodb_store.provision import create_table
+from dynamodb_store.registry.store import DynamoDbRegistryStore
 from dynamodb_store.table import Table, make_client
 from dynamodb_store.tracking.store import DynamoDbTrackingStore
 from dynamodb_store.uri import parse_uri
@@ -95,6 +97,27 @@ def ours(request: pytest.FixtureRequest) -> Any:
     if request.param == "moto":
         return request.getfixturevalue("dynamo")
     return local_store(request.getfixturevalue("dynamodb_local"))
+
+
+@pytest.fixture
+def registry(fake: FakeDynamoDb, pauses: Pauses) -> DynamoDbRegistryStore:
+    return DynamoDbRegistryStore(Table(fake, parse_uri(MOTO), now=pauses.now, pause=pauses.pause))
+
+
+@pytest.fixture
+def sql_registry(sql: SqlAlchemyStore) -> Iterator[SqlRegistryStore]:
+    """MLflow's own registry, in the file of its tracking store."""
+    store = SqlRegistryStore(sql.db_uri)
+    yield store
+    store.engine.dispose()
+
+
+@pytest.fixture(params=["moto", pytest.param("dynamodb-local", marks=pytest.mark.heavy)])
+def our_registry(request: pytest.FixtureRequest) -> Any:
+    """Our registry on moto and, in the heavy tests, on DynamoDB Local."""
+    if request.param == "moto":
+        return request.getfixturevalue("registry")
+    return DynamoDbRegistryStore(local_store(request.getfixturevalue("dynamodb_local")).table)
 
 
 def local_store(server: Any) -> DynamoDbTrackingStore:

@@ -91,7 +91,6 @@ def server(dynamodb_local: Any, tmp_path_factory: pytest.TempPathFactory) -> Ite
     port = free_port()
     command = [
         sys.executable, "-m", "mlflow", "server", "--backend-store-uri", uri,
-        "--registry-store-uri", f"sqlite:///{folder / 'registry.db'}",
         "--artifacts-destination", str(folder / "artifacts"),
         "--host", "127.0.0.1", "--port", str(port), "--workers", "1",
     ]  # fmt: skip
@@ -126,7 +125,6 @@ def test_the_real_client_on_a_real_server(server: Process, tmp_path: Path) -> No
     client.delete_run(run_id)
     assert client.search_runs([experiment_id], run_view_type=ViewType.ACTIVE_ONLY) == []
     client.restore_run(run_id)
-    assert client.create_registered_model("model").name == "model"  # in the SQLite registry
 
 
 def test_what_the_ui_asks_for(server: Process) -> None:
