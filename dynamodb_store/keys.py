@@ -40,6 +40,11 @@ def ascending(number: int) -> str:
     return f"{number + _INT64:016x}"
 
 
+def number_of(text_of_number: str) -> int:
+    """The integer of ``ascending``."""
+    return int(text_of_number, 16) - _INT64
+
+
 def descending(number: int) -> str:
     """A signed 64-bit integer whose texts sort the other way around."""
     return f"{_INT64 - 1 - number:016x}"
@@ -229,6 +234,65 @@ def deleted_logged_model(model_id: str) -> Key:
 
 
 # -- evaluation datasets, associations of entities --
+
+
+def association(kind: str, entity_id: str, *, forward: bool) -> str:
+    """Partition of what an entity is linked to: as a source (forward) or as a destination."""
+    return f"{'AF' if forward else 'AR'}#{kind}#{text(entity_id)}"
+
+
+def associated(kind: str, entity_id: str) -> str:
+    """Sort key of one link: the other end."""
+    return f"{kind}#{text(entity_id)}"
+
+
+def evaluation_dataset(dataset_id: str) -> str:
+    """Partition of an evaluation dataset's document."""
+    return f"ED#{dataset_id}"
+
+
+def evaluation_dataset_shards() -> list[str]:
+    """The partitions that list all evaluation datasets."""
+    return [f"EDL#{shard}" for shard in range(SHARDS)]
+
+
+def evaluation_dataset_order(created_time: int, dataset_id: str) -> str:
+    """Newest first, then by id downwards: MLflow's order of evaluation datasets."""
+    return f"{descending(created_time)}#{dataset_id.translate(_DOWNWARDS)}#{dataset_id}"
+
+
+def evaluation_dataset_entry(created_time: int, dataset_id: str) -> Key:
+    """An evaluation dataset in the list of all."""
+    order = evaluation_dataset_order(created_time, dataset_id)
+    return (f"EDL#{shard_of(dataset_id)}", order)
+
+
+_DOWNWARDS = str.maketrans("0123456789abcdef", "fedcba9876543210")
+
+
+def dataset_record_shards(dataset_id: str) -> list[str]:
+    """The partitions that hold a dataset's records, in the order of their creation."""
+    return [f"EDR#{dataset_id}#{shard}" for shard in range(SHARDS)]
+
+
+def dataset_record(dataset_id: str, created_time: int, record_id: str) -> Key:
+    """A record: oldest first, then by id, which is MLflow's order of records."""
+    order = f"{ascending(created_time)}#{record_id}"
+    return (f"EDR#{dataset_id}#{shard_of(record_id)}", order)
+
+
+def dataset_record_pointer_shards(dataset_id: str) -> list[str]:
+    """The partitions that tell when a dataset's records were created."""
+    return [f"EDI#{dataset_id}#{shard}" for shard in range(SHARDS)]
+
+
+def dataset_record_pointer(dataset_id: str, record_id: str) -> Key:
+    """What tells when a record was created; makes its inputs unique."""
+    return (f"EDI#{dataset_id}#{shard_of(record_id)}", record_id)
+
+
+DATASET_RECORD_COUNT = "n"
+"""Sort key beside the pointers of a shard: how many there are."""
 
 
 # -- scorers --

@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Any
 
@@ -34,6 +34,8 @@ class Record:
     sk: str
     body: Body
     revision: int = 0
+    large: bool = field(default=False, compare=False)
+    """Whether the body lay in parts when it was read."""
 
 
 Change = Callable[[Record], Sequence[Action] | None]
@@ -232,10 +234,11 @@ def of_item(table: Table, item: Item) -> Record:
         parts = table.query_all(place, prefix=f"{item['parts']}#")
         packed = b"".join(part["doc"] for part in parts)
     body: Body = json.loads(zlib.decompress(packed))
-    return Record(item["pk"], item["sk"], body, item["rev"])
+    return Record(item["pk"], item["sk"], body, item["rev"], "doc" not in item)
 
 
 def remove_parts(table: Table, partition: str, sk: str) -> None:
+    """Remove what a large body lay in, once its record is gone or has become small."""
     """Remove the parts of a record that is gone."""
     place = _parts_of(partition, sk)
     keys = [(place, part["sk"]) for part in table.query_all(place)]

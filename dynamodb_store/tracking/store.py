@@ -11,6 +11,7 @@ from dynamodb_store.tracking.ai_gateway.budgets import Budgets
 from dynamodb_store.tracking.ai_gateway.guardrails import Guardrails
 from dynamodb_store.tracking.ai_gateway.secrets import Secrets
 from dynamodb_store.tracking.batch import Logging
+from dynamodb_store.tracking.evaluation_datasets.search import SearchEvaluationDatasets
 from dynamodb_store.tracking.experiments import Experiments
 from dynamodb_store.tracking.gc import Gc
 from dynamodb_store.tracking.history import History
@@ -30,6 +31,7 @@ class DynamoDbTrackingStore(
     Attached,
     Budgets,
     Guardrails,
+    SearchEvaluationDatasets,
     Gc,
     Inputs,
     Logging,

@@ -152,14 +152,19 @@ def test_what_the_ui_asks_for(server: Process) -> None:
     assert models.status == 200
 
 
+@pytest.mark.filterwarnings("ignore")
 def test_models_logged_by_the_real_client(server: Process, dynamodb_local: Any) -> None:
+    class Doubles(mlflow.pyfunc.PythonModel):  # type: ignore[misc]
+        def predict(self, context, model_input, params=None):  # type: ignore[no-untyped-def]
+            return [2 * one for one in model_input]
+
     mlflow.set_tracking_uri(server.url)
     mlflow.set_registry_uri(server.url)
     client = MlflowClient(server.url)
     experiment_id = client.create_experiment("of models")
     with mlflow.start_run(experiment_id=experiment_id) as run:
         made = mlflow.pyfunc.log_model(
-            name="doubles", python_model=_double, params={"lr": 0.1}, model_type="toy",
+            name="doubles", python_model=Doubles(), params={"lr": 0.1}, model_type="toy",
             registered_model_name="registered",
         )  # fmt: skip
         mlflow.log_metric("acc", 0.5, model_id=made.model_id)
@@ -180,10 +185,6 @@ def test_models_logged_by_the_real_client(server: Process, dynamodb_local: Any) 
     client.delete_logged_model(other.model_id)
     done = _gc(server, dynamodb_local, "--logged-model-ids", other.model_id)
     assert f"Logged model with ID {other.model_id} has been permanently deleted" in done.stdout
-
-
-def _double(model_input: list[int]) -> list[int]:
-    return [2 * one for one in model_input]
 
 
 def test_many_runs_log_to_one_model_at_once(local: Any) -> None:

@@ -1,0 +1,1 @@
+"""Evaluation datasets: their life, their records, and searches of them."""
