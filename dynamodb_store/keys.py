@@ -70,9 +70,13 @@ def experiment_name(name: str) -> Key:
     return (f"N#{text(name)}", HEAD)
 
 
-def experiment_entry(experiment_id: str, creation_time: int) -> Key:
-    """An experiment in the list, newest first, then by number: MLflow's default order."""
-    return (EXPERIMENTS, f"{descending(creation_time)}#{int(experiment_id):020d}")
+def experiment_entry(experiment_id: str, creation_time: int | None) -> Key:
+    """An experiment in the list, newest first, then by number: MLflow's default order.
+
+    Those of an imported database that are older than creation times come last.
+    """
+    order = "g" if creation_time is None else descending(creation_time)
+    return (EXPERIMENTS, f"{order}#{int(experiment_id):020d}")
 
 
 def run(run_id: str) -> str:
@@ -128,6 +132,15 @@ def dataset(experiment_id: str, name: str, dataset_digest: str) -> str:
 def dataset_summaries(experiment_id: str) -> str:
     """Partition of an experiment's dataset summaries."""
     return f"Y#{experiment_id}"
+
+
+def unused_datasets(experiment_id: str) -> str:
+    """Partition of datasets that came with an import although no run uses them."""
+    return f"Y#{experiment_id}#unused"
+
+
+IMPORT: Key = ("I", "import")
+"""How far an import has come; a server does not start before it is finished."""
 
 
 # -- registered models, versions, aliases, prompts --

@@ -11,11 +11,14 @@ def tracking_store(store_uri: str, artifact_uri: str | None = None, **_: Any) ->
     The table has to exist: ``mlgate store create-table URI``.
     """
     # Here, because every MLflow process loads this file, and few of them use the store.
+    from dynamodb_store.imported import refuse_unfinished
     from dynamodb_store.table import open_table
     from dynamodb_store.tracking.store import DynamoDbTrackingStore
     from dynamodb_store.uri import parse_uri
 
-    return DynamoDbTrackingStore(open_table(parse_uri(store_uri)), artifact_uri)
+    table = open_table(parse_uri(store_uri))
+    refuse_unfinished(table)
+    return DynamoDbTrackingStore(table, artifact_uri)
 
 
 def registry_store(store_uri: str, tracking_uri: str | None = None, **_: Any) -> Any:

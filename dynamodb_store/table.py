@@ -118,6 +118,20 @@ class Table:
             if after is None:
                 return
 
+    def scan_partitions(self) -> Iterator[list[str]]:
+        """The partition key of every item, page after page; for a person's command only."""
+        extra: dict[str, Any] = {}
+        while True:
+            answer = self._call("scan", ProjectionExpression="pk", ConsistentRead=True, **extra)
+            yield [item["pk"]["S"] for item in answer["Items"]]
+            if "LastEvaluatedKey" not in answer:
+                return
+            extra = {"ExclusiveStartKey": answer["LastEvaluatedKey"]}
+
+    def is_empty(self) -> bool:
+        """Whether there is no item at all; for a person's command only."""
+        return not self._call("scan", Limit=1, ConsistentRead=True)["Items"]
+
     def put(self, item: Item, condition: str | None = None, values: Item | None = None) -> None:
         """Write one item. Raises ConditionFailed."""
         self._call("put_item", Item=to_item(item), **_condition(condition, values))

@@ -25,6 +25,8 @@ from mlflow.entities import (
     RunTag,
 )
 
+from mlflow.utils.mlflow_tags import MLFLOW_RUN_NAME
+
 from dynamodb_store import keys, schema
 from dynamodb_store.codec import Item
 from dynamodb_store.documents import Document
@@ -99,7 +101,8 @@ def info_of(document: Document) -> RunInfo:
     head = document.head
     return RunInfo(
         run_id=id_of(document),
-        run_name=head["name"],
+        # Imported runs of old databases may have their name as a tag only.
+        run_name=head["name"] or document.get(TAGS, MLFLOW_RUN_NAME) or head["name"],
         experiment_id=head["experiment_id"],
         user_id=head["user_id"],
         status=head["status"],

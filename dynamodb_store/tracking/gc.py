@@ -66,7 +66,8 @@ class Gc(SearchRuns, ModelMetrics):
                 raise
 
     def _purge_datasets(self, experiment_id: str) -> None:
-        summaries = list(self.table.query_all(keys.dataset_summaries(experiment_id)))
+        places = (keys.dataset_summaries(experiment_id), keys.unused_datasets(experiment_id))
+        summaries = [item for place in places for item in self.table.query_all(place)]
         for item in summaries:
             pk = keys.dataset(experiment_id, item["name"], item["digest"])
             self.table.batch_write(deletes=_keys(self.table.query_all(pk)))

@@ -7,6 +7,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from gateway.cli.common import Stop, note, say
+from gateway.cli.progress import Progress
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -33,6 +34,94 @@ def add(commands: Any) -> None:
         if work is _delete:
             part.add_argument("--yes", action="store_true", help="do not ask")
         part.set_defaults(run=work)
+    _add_transfer(parts)
+
+
+_IMPORT = """\
+Copies an existing MLflow into the table, with all ids, times and histories, and proves it: counts
+and sums the rows of both sides. Stop MLflow first; make the table with 'mlgate store create-table'.
+
+What cannot be carried over is listed before anything is written, and then nothing is. Interrupted,
+run it again: it goes on. A second run after the end changes nothing and checks again. Artifacts
+stay where they are; only what the database knows is copied.
+"""
+_EXPORT = """\
+Copies the table into a fresh database that 'mlflow server --backend-store-uri' can use, and proves
+it in the same way. The database is made. Interrupted, run it again. Stop MLflow first.
+"""
+_SQL = "a database that MLflow can use: sqlite:///mlflow.db, postgresql://…, mysql+pymysql://…"
+
+_ROWS = "rows of MLflow's tables"
+
+
+def _add_transfer(parts: Any) -> None:
+    raw = argparse.RawDescriptionHelpFormatter
+    part = parts.add_parser(
+        "import",
+        help="copy an existing MLflow (SQLite, PostgreSQL, MySQL) into the table",
+        description=_IMPORT,
+        formatter_class=raw,
+    )
+    part.add_argument("--from", dest="source", metavar="SQL", required=True, help=_SQL)
+    where = part.add_mutually_exclusive_group(required=True)
+    where.add_argument("uri", metavar="URI", nargs="?", help=_URI)
+    where.add_argument("--to", dest="to", metavar="URI", help="the same")
+    part.add_argument(
+        "--leave-out",
+        metavar="TABLE",
+        action="append",
+        default=[],
+        help="lose the rows of a SQL table that cannot be carried over (may be repeated)",
+    )
+    part.set_defaults(run=_import)
+    part = parts.add_parser(
+        "export",
+        help="copy the table into a fresh SQL database",
+        description=_EXPORT,
+        formatter_class=raw,
+    )
+    part.add_argument("uri", metavar="URI", help=_URI)
+    part.add_argument("--to", dest="target", metavar="SQL", required=True, help=_SQL)
+    part.set_defaults(run=_export)
+
+
+def _import(args: argparse.Namespace) -> int:
+    uri = args.uri or args.to
+    return _transferred(lambda m, p: m.import_from(args.source, uri, p, args.leave_out))
+
+
+def _export(args: argparse.Namespace) -> int:
+    return _transferred(lambda m, p: m.export_to(args.uri, args.target, p))
+
+
+def _transferred(work: Any) -> int:
+    try:
+        from dynamodb_store.transfer import command
+    except ImportError as error:
+        raise Stop(f"import and export need MLflow: pip install mlflow ({error})") from error
+    progress = Progress()
+    try:
+        outcome = work(command, progress)
+    except command.Refused as refused:
+        progress.end()
+        for problem in refused.problems:
+            note(f"  {problem}")
+        raise Stop(str(refused)) from refused
+    except command.MlflowException as error:
+        progress.end()
+        raise Stop(str(error)) from error
+    progress.end()
+    say(f"{_ROWS:32} {'from':>12} {'to':>12}")
+    for line in outcome.lines():
+        say(line)
+    for line in outcome.notes:
+        say(line)
+    if differences := outcome.differences:
+        for line in differences:
+            note(f"  {line}")
+        raise Stop("the two sides do not agree")
+    say("both sides agree" if outcome.wrote else "both sides agree; nothing was to be done")
+    return 0
 
 
 def _provision() -> ModuleType:

@@ -1,0 +1,49 @@
+"""Every kind that can be carried, in the order of writing; and the tables that are not carried.
+
+A family adds its kinds to ``KINDS`` and the beginnings of its partition keys to ``PREFIXES``.
+"""
+
+from __future__ import annotations
+
+from dynamodb_store import keys
+from dynamodb_store.transfer.datasets import Datasets
+from dynamodb_store.transfer.experiments import Experiments
+from dynamodb_store.transfer.kind import Kind
+from dynamodb_store.transfer.metrics import Metrics
+from dynamodb_store.transfer.runs import Runs
+
+KINDS: tuple[Kind, ...] = (
+    Experiments(),
+    Datasets(),
+    Runs(),
+    Metrics(),
+)
+
+PREFIXES = (*("C", "E#", "N#", keys.EXPERIMENTS, "R#", "L#", "Z#", "S#", "Y#", keys.IMPORT[0]),)
+"""What the partition keys of all carried items begin with, or are when without ``#``."""
+
+MADE_BY_MLFLOW = {"alembic_version": 1, "workspaces": 1}
+"""A new database has this many rows in them (the default workspace)."""
+
+DERIVED = frozenset(
+    {
+        "sql_trace_metric_daily_rollups",
+        "sql_span_cost_daily_rollups",
+        "sql_assessment_daily_rollups",
+        "sql_trace_rollup_rebuild_queue",
+    }
+)
+"""Sums over traces that MLflow's SQL store makes again by itself."""
+
+
+def carried() -> set[str]:
+    """Names of the SQL tables that are carried."""
+    return {name for kind in KINDS for name in kind.tables()}
+
+
+def is_known(partition: str) -> bool:
+    """Whether a partition of the table belongs to a kind that is carried."""
+    return any(
+        partition.startswith(one) if one.endswith(("#", "/")) else partition == one
+        for one in PREFIXES
+    )
