@@ -24,7 +24,6 @@ from mlflow.entities import (
     RunStatus,
     RunTag,
 )
-
 from mlflow.utils.mlflow_tags import MLFLOW_RUN_NAME
 
 from dynamodb_store import keys, schema
