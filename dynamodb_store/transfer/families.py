@@ -9,17 +9,28 @@ from dynamodb_store import keys
 from dynamodb_store.transfer.datasets import Datasets
 from dynamodb_store.transfer.experiments import Experiments
 from dynamodb_store.transfer.kind import Kind
+from dynamodb_store.transfer.logged_models import LoggedModelMetrics, LoggedModels
 from dynamodb_store.transfer.metrics import Metrics
 from dynamodb_store.transfer.runs import Runs
+from dynamodb_store.transfer.trace_links import TraceLinks
+from dynamodb_store.transfer.traces import Traces
 
 KINDS: tuple[Kind, ...] = (
     Experiments(),
     Datasets(),
     Runs(),
     Metrics(),
+    LoggedModels(),
+    LoggedModelMetrics(),
+    Traces(),
+    TraceLinks(),
 )
 
-PREFIXES = (*("C", "E#", "N#", keys.EXPERIMENTS, "R#", "L#", "Z#", "S#", "Y#", keys.IMPORT[0]),)
+PREFIXES = (
+    *("C", "E#", "N#", keys.EXPERIMENTS, "R#", "L#", "Z#", "S#", "Y#", keys.IMPORT[0]),
+    *("LM#", "LML#", "LMZ#"),
+    *("TR#", "TRL#", "TRS#", "TRU#", "TRA#", "TRR#"),
+)
 """What the partition keys of all carried items begin with, or are when without ``#``."""
 
 MADE_BY_MLFLOW = {"alembic_version": 1, "workspaces": 1}

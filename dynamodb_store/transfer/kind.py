@@ -38,6 +38,8 @@ class Kind:
     """For people: "runs"."""
     root: sa.Table
     key: tuple[str, ...]
+    only: Any = None
+    """Which rows of the parent table; None: all."""
     children: tuple[Child, ...] = ()
     page: int = 200
     """Parents that are in memory at a time."""
@@ -46,7 +48,7 @@ class Kind:
 
     def pages(self, sql: Sql, after: Cursor | None = None) -> Iterator[tuple[Rows, Cursor]]:
         """The rows of a page of parents and all below them, and where the next page begins."""
-        for parents, cursor in sql.pages(self.root, self.key, after, self.page):
+        for parents, cursor in sql.pages(self.root, self.key, after, self.page, self.only):
             rows: Rows = {self.root.name: parents}
             for child in self.children:
                 parent = child.parent or self.root.name

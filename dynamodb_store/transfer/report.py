@@ -63,7 +63,7 @@ def tally_of_sql(sql: Sql, say: Say) -> tuple[Tally, list[str]]:
     for table in sorted(tally.counts.keys() | {name for kind in KINDS for name in kind.tables()}):
         there, here = sql.count(table), tally.counts.get(table, 0)
         if there != here:
-            problems[f"{table}: {there - here} rows belong to nothing that exists"] = None
+            problems[f"{table}: {there - here} rows belong to nothing that is carried"] = None
     return tally, list(problems)
 
 

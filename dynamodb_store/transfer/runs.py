@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
+import sqlalchemy as sa
 from mlflow.entities import InputTag
 from mlflow.store.tracking.dbmodels.models import (
     SqlDataset,
     SqlInput,
     SqlInputTag,
     SqlLatestMetric,
+    SqlLoggedModelMetric,
     SqlParam,
     SqlRun,
     SqlTag,
@@ -30,6 +32,7 @@ from dynamodb_store.transfer.rows import Row, Rows, by, made_id
 from dynamodb_store.transfer.sql import Sql
 from dynamodb_store.transfer.walk import stored_runs
 
+_MODEL_METRICS = SqlLoggedModelMetric.__table__
 _DATASET, _MODEL_IN, _MODEL_OUT = ("DATASET", "RUN"), ("RUN_INPUT", "MODEL_INPUT"), (
     "RUN_OUTPUT", "MODEL_OUTPUT",
 )  # fmt: skip
@@ -57,6 +60,9 @@ class Runs(Kind):
         used = [row["source_id"] for row in rows["inputs"] if _kind(row) == _DATASET]
         datasets = sql.matching(SqlDataset.__table__, ("dataset_uuid",), list(dict.fromkeys(used)))
         rows["datasets"] = datasets
+        among = _MODEL_METRICS.c.run_id.in_([row["run_uuid"] for row in rows["runs"]])
+        pairs = sa.select(_MODEL_METRICS.c.run_id, _MODEL_METRICS.c.model_id)
+        rows["measured"] = list(sql.rows(pairs.where(among).distinct()))
         renamed = {row["dataset_uuid"]: dataset_id(row) for row in datasets}
         for row in datasets:
             row["dataset_uuid"] = renamed[row["dataset_uuid"]]
@@ -85,6 +91,7 @@ class Runs(Kind):
             table: by(rows[table], "run_uuid") for table in ("tags", "params", "latest_metrics")
         }
         uses = by((row for row in rows["inputs"] if _kind(row) == _DATASET), "destination_id")
+        measured = by(rows["measured"], "run_id")
         models = by((row for row in rows["inputs"] if _kind(row) != _DATASET), "source_id")
         tags = by(rows["input_tags"], "input_uuid")
         datasets = {row["dataset_uuid"]: row for row in rows["datasets"]}
@@ -97,6 +104,8 @@ class Runs(Kind):
                     document.set(run.MODELS_IN, used["destination_id"], "")
                 else:
                     document.set(run.MODELS_OUT, used["destination_id"], str(used["step"]))
+            for one in measured.get(run_id, ()):
+                document.set(run.MEASURED, one["model_id"], "")
             for order, used in enumerate(uses.get(run_id, ())):
                 dataset = datasets[used["source_id"]]
                 yield _use(document, order, dataset, tags.get(used["input_uuid"], []))

@@ -52,12 +52,19 @@ class Sql:
             return int(connection.execute(query).scalar_one())
 
     def pages(
-        self, table: sa.Table, key: Sequence[str], after: Cursor | None, limit: int
+        self,
+        table: sa.Table,
+        key: Sequence[str],
+        after: Cursor | None,
+        limit: int,
+        only: Any = None,
     ) -> Iterator[tuple[list[Row], Cursor]]:
         """Pages of rows in the order of ``key``, from the one after ``after``."""
         columns = [table.c[name] for name in key]
         while True:
             query = sa.select(table).order_by(*columns).limit(limit)
+            if only is not None:
+                query = query.where(only)
             if after is not None:
                 query = query.where(_beyond(columns, after))
             rows = list(self.rows(query))

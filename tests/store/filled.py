@@ -7,17 +7,28 @@ from pathlib import Path
 from typing import Any
 
 from mlflow.entities import (
+    AssessmentSource,
     Dataset,
     DatasetInput,
+    Expectation,
     ExperimentTag,
+    Feedback,
     InputTag,
     LoggedModelInput,
     LoggedModelOutput,
+    LoggedModelParameter,
+    LoggedModelStatus,
+    LoggedModelTag,
     Metric,
     Param,
     RunStatus,
     RunTag,
+    TraceState,
 )
+from mlflow.entities.assessment import AssessmentError
+from mlflow.entities.model_registry import PromptVersion
+
+from tests.store.spans import info, span
 
 NAN = float("nan")
 
@@ -68,6 +79,60 @@ def _inputs(store: Any, first: str, ended: str, large: str) -> None:
     store.log_inputs(ended, [DatasetInput(small, [])])
     store.log_inputs(large, [DatasetInput(small, context)])
     store.log_outputs(first, [LoggedModelOutput("m-" + "2" * 32, 3)])
+
+
+def fill_models(store: Any, run: str) -> list[str]:
+    """Logged models in every state; their ids."""
+    models = [
+        store.create_logged_model(
+            "1", name, run, [LoggedModelTag("k#/ ☃", "v"), LoggedModelTag("", "")],
+            [LoggedModelParameter("é", "x" * 3000)], kind,
+        ).model_id
+        for name, kind in [("pending", None), ("ready", "agent"), ("deleted", ""), ("large", "l")]
+    ]  # fmt: skip
+    _, ready, deleted, large = models
+    store.finalize_logged_model(ready, LoggedModelStatus.READY)
+    store.finalize_logged_model(deleted, LoggedModelStatus.FAILED)
+    store.delete_logged_model(deleted)
+    params = [LoggedModelParameter(f"p{number}", "v" * 5000) for number in range(30)]
+    store.log_logged_model_params(large, params)
+    dataset = {"dataset_name": "d", "dataset_digest": "1"}
+    for step, value in enumerate((0.1, 1e300, NAN)):
+        store.log_metric(run, Metric("m", value, 5, step, model_id=ready, **dataset))
+    store.log_batch(run, [Metric(f"n{i}", i, i, 0, model_id=large) for i in range(300)], [], [])
+    return models
+
+
+def fill_traces(store: Any, run: str) -> list[str]:
+    """Traces with spans, without, in progress, with assessments of each kind; their ids."""
+    metadata = {
+        "mlflow.trace.session": "s1",
+        "mlflow.trace.tokenUsage": '{"input_tokens": 3, "output_tokens": 4, "total_tokens": 7}',
+        "mlflow.trace.cost": '{"input_cost": 0.1, "total_cost": 0.30000000000000004}',
+        "own": "x",
+    }
+    tags = {"mlflow.traceName": "a name", "é#/ ": "☃", "empty": ""}
+    store.start_trace(info("tr-1", 1500, "1", request_preview="question", response_preview="☃",
+                           client_request_id="c1", tags=tags, trace_metadata=metadata))  # fmt: skip
+    store.log_spans("1", [span("tr-1", 1, name="root", kind="LLM"), span("tr-1", 2, 1, end=None)])
+    store.log_spans("1", [span("tr-1", 3, 1, content="☃" * 40000, mlflow__llm__model="gpt")])
+    store.log_spans("2", [span("tr-by-spans", 1, start=5, end=9)])
+    store.start_trace(
+        info("tr-open", 7, "1", state=TraceState.IN_PROGRESS, execution_duration=None)
+    )
+    store.start_trace(info("tr-of-deleted", 8, "0"))
+    source = AssessmentSource(source_type="HUMAN", source_id="me@example.com")
+    about = {"source": source, "trace_id": "tr-1", "create_time_ms": 5, "last_update_time_ms": 6}
+    whole = {"mlflow.trace.session": "s1", "mlflow.assessment.sourceRunId": run}
+    store.create_assessment(
+        Feedback(name="good", value=True, metadata=whole, rationale="r", **about)
+    )
+    store.create_assessment(Feedback(name="score", value=0.1, span_id="2", **about))
+    store.create_assessment(Feedback(name="bad", error=AssessmentError("E", "text"), **about))
+    store.create_assessment(Expectation(name="right", value={"a": [1, "☃"]}, **about))
+    store.link_traces_to_run(["tr-1", "tr-by-spans"], run)
+    store.link_prompts_to_trace("tr-1", [PromptVersion("p", 1, "text")])
+    return ["tr-1", "tr-by-spans", "tr-open", "tr-of-deleted"]
 
 
 def age(path: Path) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from mlflow.entities import ExperimentTag, Metric, ViewType
+from mlflow.entities import ExperimentTag, LoggedModel, Metric, ViewType
 from mlflow.exceptions import MlflowException
 from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 
@@ -23,9 +23,10 @@ from dynamodb_store.transfer.report import Outcome, Refused
 from dynamodb_store.transfer.sql import Sql
 from dynamodb_store.uri import parse_uri
 from tests.fakes.fake_dynamodb import WRITES, FakeDynamoDb
-from tests.store.both import Both
+from tests.store.both import PLAIN, Both
 from tests.store.conftest import MOTO, Pauses, sqlite_store
-from tests.store.filled import age, fill_tracking
+from tests.store.filled import age, fill_models, fill_traces, fill_tracking
+from tests.store.test_contract_logged_models import plain_model
 
 POLICY = Path(__file__).parents[2] / "deploy" / "aws" / "import-export.json"
 INTERNAL = {"dataset_uuid", "input_uuid"}
@@ -43,6 +44,8 @@ class Source:
         self.path = folder / "mlflow.db"
         self.store = sqlite_store(folder)
         self.runs = fill_tracking(self.store)
+        self.models = fill_models(self.store, self.runs[0])
+        self.traces = fill_traces(self.store, self.runs[0])
         age(self.path)
         self.sql = Sql(f"sqlite:///{self.path}")
 
@@ -64,7 +67,7 @@ def source(_filled: Source, tmp_path: Path) -> Iterator[Source]:
     copy.path = tmp_path / "mlflow.db"
     copy.path.write_bytes(_filled.path.read_bytes())
     copy.store = SqlAlchemyStore(f"sqlite:///{copy.path}", "s3://bucket/root")
-    copy.runs = _filled.runs
+    copy.runs, copy.models, copy.traces = _filled.runs, _filled.models, _filled.traces
     copy.sql = Sql(f"sqlite:///{copy.path}")
     yield copy
     copy.store.engine.dispose()
@@ -149,6 +152,40 @@ def test_all_reads_of_tracking_are_the_same(source: Source, table: Table) -> Non
         }
         assert shown == {("d", "1", "train"), ("d", "1", None), ("large ☃", "2", None)}
         assert sorted(side.store._get_deleted_runs()) == sorted([source.runs[2], source.runs[4]])
+
+
+def test_all_reads_of_models_and_traces_are_the_same(
+    source: Source, table: Table, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(PLAIN, LoggedModel, plain_model)
+    imported(source, table)
+    both = Both(source.store, DynamoDbTrackingStore(table, "s3://bucket/root"))
+    for side in both.sides:
+        side.runs = source.runs
+    for model in source.models:
+        both.get_logged_model(model, True)
+    both.search_logged_models(["1"])
+    for trace in source.traces:
+        both.get_trace_info(trace)
+        both.get_trace(trace)
+    both.batch_get_traces(source.traces)
+    for text in (
+        None,
+        "tags.empty = ''",
+        "metadata.own = 'x'",
+        "feedback.good = 'true'",
+        "span.type = 'LLM'",
+        f"run_id = '{source.runs[0]}'",
+        "prompt = 'p/1'",
+        "trace.status = 'IN_PROGRESS'",
+    ):
+        both.search_traces(locations=["0", "1", "2"], filter_string=text)
+    both.delete_logged_model(source.models[1])
+    both.set_trace_tag("tr-1", "new", "v")
+    both.log_metric(source.runs[0], Metric("m", 3, 5, 9, model_id=source.models[3]))
+    both.get_logged_model(source.models[3])
+    both.delete_traces("1", trace_ids=["tr-1"])
+    both.search_traces(locations=["1"])
 
 
 def test_the_store_goes_on_where_the_database_was(source: Source, table: Table) -> None:
