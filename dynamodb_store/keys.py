@@ -417,3 +417,82 @@ def scorer_uses(scorer_id: str, version: int) -> Key:
 
 
 # -- label schemas, review queues, issues --
+
+
+def newest_first(time: int, name: str) -> str:
+    """Sort key of lists that show the newest first, then by ascending name."""
+    return f"{descending(time)}#{name}"
+
+
+def descending_text(value: str) -> str:
+    """A text whose keys sort the other way around; ``g`` comes after all hexadecimal digits."""
+    return "".join(f"{255 - byte:02x}" for byte in value.encode()) + "g"
+
+
+def label_schemas(experiment_id: str) -> str:
+    """Partition of an experiment's label schemas, newest first."""
+    return f"LS#{experiment_id}"
+
+
+def label_schema(schema_id: str) -> Key:
+    """The pointer to a label schema."""
+    return (f"LSI#{text(schema_id)}", HEAD)
+
+
+def label_schema_name(experiment_id: str, name: str) -> Key:
+    """The item that makes names of label schemas unique in an experiment."""
+    return (f"LSN#{experiment_id}#{text(name)}", HEAD)
+
+
+def review_queues(experiment_id: str) -> str:
+    """Partition of an experiment's review queues, newest first."""
+    return f"RQ#{experiment_id}"
+
+
+def review_queue(queue_id: str) -> Key:
+    """The pointer to a review queue."""
+    return (f"RQI#{text(queue_id)}", HEAD)
+
+
+def review_queue_name(experiment_id: str, name: str) -> Key:
+    """The item that makes names of review queues unique in an experiment, whatever the case."""
+    return (f"RQN#{experiment_id}#{text(name.lower())}", HEAD)
+
+
+def review_items(queue_id: str) -> str:
+    """Partition of a queue's items, newest first."""
+    return f"RQE#{queue_id}"
+
+
+def review_memberships(item_id: str) -> str:
+    """Partition that tells which queues an item is in."""
+    return f"RQM#{text(item_id)}"
+
+
+def review_membership(item_id: str, queue_id: str) -> Key:
+    """Where in a queue's list an item is."""
+    return (review_memberships(item_id), queue_id)
+
+
+def issues(experiment_id: str) -> str:
+    """Partition of an experiment's issues, in MLflow's order."""
+    return f"IS#{experiment_id}"
+
+
+def issue_order(rank: int, created: int, issue_id: str) -> str:
+    """Most severe first (``rank`` -1 when unknown), then newest, then by descending id."""
+    return f"{8 - rank}#{descending(created)}#{descending_text(issue_id)}"
+
+
+def issue(issue_id: str) -> Key:
+    """The pointer to an issue."""
+    return (f"ISI#{text(issue_id)}", HEAD)
+
+
+EXPERIMENTS_WITH_ISSUES = "ISX"
+"""Partition that lists the experiments which ever had an issue."""
+
+
+def issues_of_run(run_id: str) -> str:
+    """Partition of the ids of the issues that a run found."""
+    return f"ISR#{run_id}"

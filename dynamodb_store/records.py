@@ -60,6 +60,11 @@ def listed(table: Table, partition: str, **parameters: Any) -> Iterator[Record]:
         yield of_item(table, item)
 
 
+def of_item(table: Table, item: Item) -> Record:
+    """The record of an item that was read by other means."""
+    return _record(table, item)
+
+
 def create(
     table: Table, record: Record, names: Iterable[Key] = (), also: Sequence[Action] = ()
 ) -> None:
@@ -166,6 +171,30 @@ def _move(table: Table, record: Record, before: str, also: Sequence[Action]) -> 
     table.transact([put_new(table, record), *also, ("Delete", gone)])
     record.revision += 1
     remove_parts(table, record.partition, before)
+
+
+def delete_found(
+    table: Table,
+    read: Callable[[], Record | None],
+    missing: Callable[[], Exception] | None,
+    also: Callable[[Record], Sequence[Action]],
+) -> None:
+    """Remove the record that ``read`` finds and what ``also`` says, again after other writers.
+
+    When there is none: raises ``missing()``, or does nothing.
+    """
+    for _ in table.attempts():
+        record = read()
+        if record is None:
+            if missing is None:
+                return
+            raise missing()
+        try:
+            delete(table, record, also(record))
+            return
+        except ConditionFailed as failed:
+            if 0 not in failed.failed:
+                raise
 
 
 def take_pointer(key: Key, record: Record) -> Action:

@@ -18,6 +18,7 @@ from dynamodb_store.tracking.history import History
 from dynamodb_store.tracking.inputs import Inputs
 from dynamodb_store.tracking.logged_models.search import SearchLoggedModels
 from dynamodb_store.tracking.missing import complete
+from dynamodb_store.tracking.reviews.all import Reviews
 from dynamodb_store.tracking.search_experiments import SearchExperiments
 from dynamodb_store.tracking.traces.all import Traces
 
@@ -33,6 +34,7 @@ class DynamoDbTrackingStore(
     Guardrails,
     SearchEvaluationDatasets,
     Gc,
+    Reviews,
     Inputs,
     Logging,
     History,

@@ -152,7 +152,7 @@ class Both:
 
         return call
 
-    def remember(self, name: str, method: str, *args: Any, id_of: str, **kwargs: Any) -> Ref:
+    def remember(self, name: str, method: str, /, *args: Any, id_of: str, **kwargs: Any) -> Ref:
         """Call both stores, keep the attribute ``id_of`` of what they made, compare the rest."""
         answers = []
         for side in self.sides:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -41,6 +43,14 @@ class Pauses:
     def pause(self, seconds: float) -> None:
         self.made.append(seconds)
         self.time += seconds
+
+
+@pytest.fixture
+def ticking(monkeypatch: pytest.MonkeyPatch) -> None:
+    """MLflow's clock moves one millisecond at each look, so that orders by time are certain."""
+    ticks = itertools.count(1_700_000_000_000)
+    clock = SimpleNamespace(time=lambda: next(ticks) / 1000)
+    monkeypatch.setattr("mlflow.utils.time.time", clock)
 
 
 @pytest.fixture

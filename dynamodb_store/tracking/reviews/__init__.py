@@ -1,0 +1,1 @@
+"""Human review: label schemas, review queues with their items, issues."""
