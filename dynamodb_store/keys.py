@@ -493,6 +493,16 @@ EXPERIMENTS_WITH_ISSUES = "ISX"
 """Partition that lists the experiments which ever had an issue."""
 
 
+def traces_of_issue(issue_id: str) -> str:
+    """Partition that lists the traces with an assessment that names the issue."""
+    return f"IST#{text(issue_id)}"
+
+
+def trace_of_issue(issue_id: str, trace_id: str) -> Key:
+    """A trace with an assessment that names the issue."""
+    return (traces_of_issue(issue_id), text(trace_id))
+
+
 def issues_of_run(run_id: str) -> str:
     """Partition of the ids of the issues that a run found."""
     return f"ISR#{run_id}"

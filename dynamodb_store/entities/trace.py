@@ -179,6 +179,7 @@ class Place:
     latest_span: int | None
     session_wide: bool
     source_runs: frozenset[str]
+    issues: frozenset[str]
     copied: bool
 
     @property
@@ -197,6 +198,7 @@ class Place:
     def marks(self) -> set[keys.Key]:
         """Items that only say that the trace has such assessments."""
         found = {keys.assessed_entry(run_id, self.trace_id) for run_id in self.source_runs}
+        found |= {keys.trace_of_issue(issue_id, self.trace_id) for issue_id in self.issues}
         if self.session_wide:
             found.add(keys.session_entry(self.experiment_id, self.trace_id))
         return found
@@ -213,6 +215,7 @@ def place_of(document: Document) -> Place:
         latest_span=head["latest_span"],
         session_wide=any(one.session_wide for one in view.assessments),
         source_runs=frozenset(run for one in view.assessments if (run := one.source_run)),
+        issues=frozenset(one.name for one in view.assessments if one.kind == "issue"),
         copied=head[COPIED],
     )
 

@@ -91,6 +91,9 @@ class Base(AbstractStore):  # type: ignore[misc]
     def _purge_run(self, run_id: str) -> None:
         """The same for a run, before any of it goes."""
 
+    def _purge_trace(self, trace_id: str) -> None:
+        """The same for a trace; called from many threads at once, so not for ``parallel``."""
+
 
 def canonical_id(experiment_id: str | int | None) -> str:
     """MLflow's experiment ids are integers, and none means the default experiment."""

@@ -7,6 +7,7 @@ from dataclasses import fields
 from typing import Any
 
 import pytest
+from mlflow.entities import IssueReference, TraceInfo, TraceLocation, TraceState
 from mlflow.entities.issue import Issue, IssueSeverity, IssueStatus
 from mlflow.genai.label_schemas.label_schemas import (
     InputCategorical,
@@ -322,17 +323,21 @@ def test_items_of_queues(stage: Both) -> None:
     ]
     both.remove_items_from_review_queue(first, item_ids=[f"t{number:03d}" for number in range(99)])
     both.list_review_queue_items(first)
-    for side in both.sides:
-        if hasattr(side.store, "engine"):
-            with side.store.ManagedSessionMaker(read_only=False) as session:
-                side.store._delete_review_queue_items_for_traces(session, ["a", "t100", "none"])
-        else:
-            side.store._delete_review_queue_items_for_traces(["a", "t100", "none"])
+    for trace_id in ("a", "t100", "t101"):
+        both.start_trace(trace(trace_id))
+    both.add_items_to_review_queue(second, item_ids=["t100"])
+    both.delete_traces("0", trace_ids=["t101"])
+    both.delete_traces("1", trace_ids=["a", "t100", "t110"])
     assert len(both.list_review_queue_items(first)) == 30
     both.list_review_queue_items(second)
     both.delete_review_queue(first)
     both.list_review_queue_items(first)
     both.list_review_queues("1", item_id="t110")
+
+
+def trace(trace_id: str) -> TraceInfo:
+    where = TraceLocation.from_experiment_id("1")
+    return TraceInfo(trace_id, where, request_time=1, state=TraceState.OK)
 
 
 def issue(both: Both, name: str, **given: Any) -> Ref:
@@ -381,6 +386,35 @@ def test_issues(stage: Both) -> None:
     both.delete_experiment("1")
     both.search_issues("1")
     both.get_issue(b)
+
+
+def test_issues_by_their_traces(stage: Both) -> None:
+    both = stage
+    names = ("a", "b", "c", "d")
+    for number, name in enumerate(names):
+        issue(both, name, severity=IssueSeverity.HIGH if number == 3 else None)
+    for trace_id in ("t", "u"):
+        both.start_trace(trace(trace_id))
+    for side in both.sides:
+        for trace_id, name in (("t", "a"), ("u", "a"), ("u", "a"), ("t", "b"), ("u", "d")):
+            one = IssueReference(issue_id=side.made[name], issue_name=name)
+            one.trace_id = trace_id
+            one.assessment_id = (
+                f"{trace_id} {name} {len(side.store.get_trace_info('u').assessments)}"
+            )
+            side.store.create_assessment(one)
+    assert [one["trace_count"] for one in both.search_issues("1", include_trace_count=True)] == [
+        1,
+        2,
+        1,
+        0,
+    ]
+    both.search_issues(None, "status = 'resolved'", include_trace_count=True)
+    both.pages("search_issues", "1", max_results=3, include_trace_count=True)
+    both.delete_assessment("t", "t b 2")
+    both.delete_traces("1", trace_ids=["u"])
+    counts = [one["trace_count"] for one in both.search_issues("1", include_trace_count=True)]
+    assert counts == [0, 1, 0, 0]
 
 
 def test_what_goes_with_an_experiment(stage: Both) -> None:

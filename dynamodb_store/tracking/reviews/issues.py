@@ -21,7 +21,6 @@ from mlflow.utils.validation import _parse_experiment_id
 
 from dynamodb_store import keys, records
 from dynamodb_store.entities.issue import issue_of, place_of, rank_of
-from dynamodb_store.errors import not_implemented
 from dynamodb_store.records import Body, Record
 from dynamodb_store.search.issues import compile_filter
 from dynamodb_store.search.page import Token, check_max_results, make_token, read_token
@@ -184,7 +183,7 @@ class Issues(Base):
         return PagedList(page, make_token(end) if len(counted) > end else None)
 
     def _count_traces_of_issue(self, issue_id: str) -> int:
-        raise not_implemented("the number of traces of an issue")
+        return sum(1 for _ in self.table.query_all(keys.traces_of_issue(issue_id)))
 
     def _purge_run(self, run_id: str) -> None:
         """MLflow forgets the source of an issue when its run goes for good."""

@@ -9,7 +9,6 @@ deleted, and its questions from being changed, at the same time.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import chain
 from typing import Any
 
 from mlflow.exceptions import MlflowException
@@ -172,16 +171,13 @@ class QueueItems(Base):
 
         return item_of(records.edit_found(self.table, read, missing, change).body)
 
-    def _delete_review_queue_items_for_traces(self, trace_ids: Sequence[str]) -> None:
-        """Take deleted traces out of all queues; called by what deletes traces."""
-        found = self.table.parallel(
-            lambda one: list(self.table.query_all(keys.review_memberships(one))), trace_ids
-        )
-        gone: list[Key] = []
-        for member in chain.from_iterable(found):
+    def _purge_trace(self, trace_id: str) -> None:
+        """A deleted trace is in no queue."""
+        for member in list(self.table.query_all(keys.review_memberships(trace_id))):
             queue_id = member["sk"]
-            gone += [(keys.review_items(queue_id), member["place"]), (member["pk"], queue_id)]
-        self.table.batch_write(deletes=gone)
+            item = (keys.review_items(queue_id), member["place"])
+            self.table.batch_write(deletes=[item, (member["pk"], queue_id)])
+        super()._purge_trace(trace_id)
 
     def _queue_key(self, queue_id: str) -> Key:
         """The key of a queue's record. Raises MlflowException when there is none."""

@@ -49,6 +49,7 @@ class DeleteTraces(TraceBase):
             document = trace_from(trace_id, items)
             if document is None or document.head["experiment_id"] != experiment_id:
                 return False
+            self._purge_trace(trace_id)
             # Chunks before their parts: keys are in this order.
             rest = [(item["pk"], item["sk"]) for item in items if item["sk"] != keys.HEAD]
             for at in range(0, len(rest), _AT_ONCE):
