@@ -76,7 +76,7 @@ def test_what_docs_store_md_says_beyond_the_budgets(
     assert calls("delete_run", run_id) == 3
     assert calls("_get_deleted_runs") == keys.SHARDS
     assert calls("restore_run", run_id) == 2
-    assert calls("_hard_delete_run", run_id) == 5
+    assert calls("_hard_delete_run", run_id) == 6
 
 
 def test_reads(dynamo: Any, calls: Callable[..., int]) -> None:

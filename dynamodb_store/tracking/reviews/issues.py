@@ -147,7 +147,7 @@ class Issues(Base):
             return self._issues_by_traces(partitions, test, offset, size)
         skipped = offset if after is None else 0
         first = size + 1 if test is None and not skipped else None
-        found = self._issues(partitions, test, after, first)
+        found = self._listed_issues(partitions, test, after, first)
         page = list(islice(found, skipped, skipped + size + 1))
         token = make_token(offset + size, page[size - 1].sk) if len(page) > size else None
         return PagedList([issue_of(record.body) for record in page[:size]], token)
@@ -158,7 +158,7 @@ class Issues(Base):
         listed = self.table.query_all(keys.EXPERIMENTS_WITH_ISSUES)
         return [keys.issues(item["sk"]) for item in listed]
 
-    def _issues(
+    def _listed_issues(
         self,
         partitions: list[str],
         test: Callable[[Body], bool] | None,
@@ -175,7 +175,7 @@ class Issues(Base):
         self, partitions: list[str], test: Callable[[Body], bool] | None, offset: int, size: int
     ) -> PagedList[Issue]:
         """Among issues of one severity, those of most traces first: all have to be read."""
-        bodies = [record.body for record in self._issues(partitions, test)]
+        bodies = [record.body for record in self._listed_issues(partitions, test)]
         counts = self.table.parallel(self._count_traces_of_issue, [body["id"] for body in bodies])
         counted = sorted(zip(bodies, counts, strict=True), key=_by_traces)
         end = offset + size

@@ -33,7 +33,7 @@ from dynamodb_store.errors import ConditionFailed
 from dynamodb_store.keys import Key
 from dynamodb_store.records import Body, Record
 from dynamodb_store.search.page import Token, check_max_results
-from dynamodb_store.table import Action
+from dynamodb_store.table import Action, Table
 from dynamodb_store.tracking.base import Base
 from dynamodb_store.tracking.record_pages import page_of_records
 
@@ -50,55 +50,43 @@ class QueueItems(Base):
         kind = coerce_item_type(item_type)
         wanted = validate_item_ids_for_attach(item_ids)
         queue = self._queue_key(queue_id)
-        places = self._places(queue_id, wanted)
+        places = self._item_places(queue_id, wanted)
         missing = [one for one in wanted if one not in places]
         now = get_current_time_millis()
         for at in range(0, len(missing), _SLICE):
             bodies = [new_item(queue_id, kind, one, now) for one in missing[at : at + _SLICE]]
-            places |= self._add_slice(queue, queue_id, bodies)
+            places |= self._add_item_slice(queue, queue_id, bodies)
         partition = keys.review_items(queue_id)
         found = records.get_many(self.table, [(partition, place) for place in places.values()])
         by_id = {record.body["id"]: item_of(record.body) for record in found}
         return [by_id[one] for one in wanted if one in by_id]
 
-    def _add_slice(self, queue: Key, queue_id: str, bodies: Sequence[Body]) -> dict[str, str]:
+    def _add_item_slice(self, queue: Key, queue_id: str, bodies: Sequence[Body]) -> dict[str, str]:
         """Add those that are not there yet; where each of them is."""
         known: dict[str, str] = {}
         for _ in self.table.attempts():
-            new = [self._new(queue_id, body) for body in bodies if body["id"] not in known]
+            new = [_queued(queue_id, body) for body in bodies if body["id"] not in known]
             if not new:
                 return known
-            puts = [put for record in new for put in self._puts(queue_id, record)]
+            puts = [put for record in new for put in _enter(self.table, queue_id, record)]
             try:
                 self.table.transact([_touch(queue), *puts])
                 return known | {record.body["id"]: record.sk for record in new}
             except ConditionFailed as failed:
                 if 0 in failed.failed:
                     raise no_queue(queue_id) from failed
-            known = self._places(queue_id, [body["id"] for body in bodies])
+            known = self._item_places(queue_id, [body["id"] for body in bodies])
         raise AssertionError  # attempts() never ends by itself
-
-    def _new(self, queue_id: str, body: Body) -> Record:
-        place = keys.newest_first(body["created"], body["id"])
-        return Record(keys.review_items(queue_id), place, body)
-
-    def _puts(self, queue_id: str, record: Record) -> list[Action]:
-        pk, sk = keys.review_membership(record.body["id"], queue_id)
-        member: Item = {"pk": pk, "sk": sk, "place": record.sk}
-        return [
-            records.put_new(self.table, record),
-            ("Put", {"Item": member, "ConditionExpression": "attribute_not_exists(pk)"}),
-        ]
 
     def remove_items_from_review_queue(self, queue_id: str, *, item_ids: list[str]) -> None:
         wanted = validate_item_ids_for_attach(item_ids)
         self._queue_key(queue_id)
         for at in range(0, len(wanted), _SLICE):
-            self._remove_slice(queue_id, wanted[at : at + _SLICE])
+            self._remove_item_slice(queue_id, wanted[at : at + _SLICE])
 
-    def _remove_slice(self, queue_id: str, item_ids: Sequence[str]) -> None:
+    def _remove_item_slice(self, queue_id: str, item_ids: Sequence[str]) -> None:
         for _ in self.table.attempts():
-            places = self._places(queue_id, item_ids)
+            places = self._item_places(queue_id, item_ids)
             if not places:
                 return
             actions: list[Action] = []
@@ -144,7 +132,7 @@ class QueueItems(Base):
         self._queue_key(queue_id)
 
         def read() -> Record | None:
-            place = self._places(queue_id, [item_id]).get(item_id)
+            place = self._item_places(queue_id, [item_id]).get(item_id)
             if place is None:
                 return None
             return records.get(self.table, keys.review_items(queue_id), place)
@@ -192,7 +180,7 @@ class QueueItems(Base):
     def _has_items(self, queue_id: str) -> bool:
         return bool(self.table.query(keys.review_items(queue_id), limit=1)[0])
 
-    def _places(self, queue_id: str, item_ids: Sequence[str]) -> dict[str, str]:
+    def _item_places(self, queue_id: str, item_ids: Sequence[str]) -> dict[str, str]:
         """Where in the queue's list each of those is that are in it."""
         members = self.table.batch_get([keys.review_membership(one, queue_id) for one in item_ids])
         places = {member["pk"]: member["place"] for member in members}
@@ -213,6 +201,21 @@ def no_queue(queue_id: str) -> MlflowException:
     return MlflowException(
         f"Review queue with id '{queue_id}' not found.", error_code=RESOURCE_DOES_NOT_EXIST
     )
+
+
+def _queued(queue_id: str, body: Body) -> Record:
+    place = keys.newest_first(body["created"], body["id"])
+    return Record(keys.review_items(queue_id), place, body)
+
+
+def _enter(table: Table, queue_id: str, record: Record) -> list[Action]:
+    """Writes a new item and its membership."""
+    pk, sk = keys.review_membership(record.body["id"], queue_id)
+    member: Item = {"pk": pk, "sk": sk, "place": record.sk}
+    return [
+        records.put_new(table, record),
+        ("Put", {"Item": member, "ConditionExpression": "attribute_not_exists(pk)"}),
+    ]
 
 
 def _touch(queue: Key) -> Action:
