@@ -60,11 +60,6 @@ def listed(table: Table, partition: str, **parameters: Any) -> Iterator[Record]:
         yield of_item(table, item)
 
 
-def of_item(table: Table, item: Item) -> Record:
-    """The record of an item that was read by other means."""
-    return _record(table, item)
-
-
 def create(
     table: Table, record: Record, names: Iterable[Key] = (), also: Sequence[Action] = ()
 ) -> None:
