@@ -38,7 +38,7 @@ from mlflow.entities.gateway_guardrail import (
     GuardrailStage,
 )
 from mlflow.entities.scorer import ScorerVersion
-from mlflow.utils.crypto import KEKManager, _encrypt_secret, _mask_secret_value
+from mlflow.utils.crypto import KEKManager, _decrypt_secret, _encrypt_secret, _mask_secret_value
 
 from dynamodb_store.records import Body, Record
 
@@ -65,6 +65,17 @@ def encrypted(secret_id: str, name: str, value: dict[str, str]) -> Body:
         "wrapped_dek": base64.b64encode(sealed.wrapped_dek).decode(),
         "kek_version": sealed.kek_version,
     }
+
+
+def decrypted(record: Record) -> Any:
+    """A secret's value. Raises MlflowException when the passphrase is another one."""
+    return _decrypt_secret(
+        encrypted_value=base64.b64decode(record.body["encrypted_value"]),
+        wrapped_dek=base64.b64decode(record.body["wrapped_dek"]),
+        kek_manager=KEKManager(),
+        secret_id=record.sk,
+        secret_name=record.body["name"],
+    )
 
 
 def secret_of(record: Record) -> GatewaySecretInfo:

@@ -30,6 +30,7 @@ BESIDES_THE_INTERFACE = (
     "search_entities_by_source",
     "search_entities_by_destination",
     "_load_dataset_records",
+    "_get_decrypted_secret",
 )
 """Methods that MLflow's server calls although its abstract store does not declare them."""
 

@@ -85,6 +85,10 @@ def test_secrets(both: Both) -> None:
         first, {"api_key": "sk-new-value-123", "more": "12345678"}, None, "u"
     )
     both.update_gateway_secret(first, auth_config={"a": "b"})
+    assert both._get_decrypted_secret(first) == {"api_key": "sk-new-value-123", "more": "12345678"}
+    assert both._get_decrypted_secret(Ref("name")) == keys
+    assert both._get_decrypted_secret(Ref("empty")) == {}
+    assert both._get_decrypted_secret("none")[0] == ERROR
     both.get_secret_info(first)
     both.update_gateway_secret(first, auth_config={})
     both.update_gateway_secret(first)

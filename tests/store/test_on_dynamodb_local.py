@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import os
 import subprocess
@@ -230,3 +231,37 @@ def test_mlflow_gc_removes_a_deleted_experiment(
     for look in (lambda: client.get_run(run_id), lambda: client.get_experiment(experiment_id)):
         with pytest.raises(MlflowException, match=r"not found|No Experiment"):
             look()
+
+
+def test_the_ai_gateway_is_managed_here_but_called_on_sql_only(server: Process) -> None:
+    def post(path: str, body: dict[str, Any]) -> Any:
+        return http("POST", f"{server.url}{path}", json_body=body)
+
+    api = "/api/3.0/mlflow/gateway"
+    value = {"secret_name": "s ☃", "secret_value": {"api_key": "sk-0123456789"}}
+    secret = post(f"{api}/secrets/create", value).json()["secret"]
+    assert secret["masked_values"] == {"api_key": "sk-...6789"}
+    model = {"name": "m", "secret_id": secret["secret_id"], "provider": "openai"}
+    made = post(f"{api}/model-definitions/create", {**model, "model_name": "gpt"}).json()
+    config = {
+        "model_definition_id": made["model_definition"]["model_definition_id"],
+        "linkage_type": "PRIMARY",
+    }
+    post(f"{api}/endpoints/create", {"name": "endpoint", "model_configs": [config]})
+    (listed,) = http("GET", f"{server.url}{api}/endpoints/list").json()["endpoints"]
+    assert listed["model_mappings"][0]["model_definition"]["secret_name"] == "s ☃"
+    assert "sk-0123456789" not in server.log.read_text()
+    # What docs/store.md says that MLflow does only on SQL:
+    called = post("/gateway/endpoint/mlflow/invocations", {"messages": []})
+    assert called.status == 500
+    assert "only available with SqlAlchemyStore" in called.json()["detail"]
+    jobs = post("/ajax-api/3.0/jobs/search", {})
+    assert (jobs.status, jobs.json()["detail"]) == (400, "Job store requires a backend store URI")
+    judge = {"model": "gateway:/endpoint", "instructions": "{{ trace }}", "name": "x"}
+    scorer = json.dumps({"name": "x", "instructions_judge_pydantic_data": judge})
+    scored = post(
+        "/ajax-api/3.0/mlflow/scorer/invoke",
+        {"experiment_id": "0", "serialized_scorer": scorer, "trace_ids": ["tr-1"]},
+    )
+    assert scored.status == 500
+    assert "requires a database backend store URI" in scored.json()["message"]

@@ -10,9 +10,10 @@ from typing import Any
 
 import pytest
 from mlflow.exceptions import MlflowException
-from mlflow.utils.crypto import KEKManager, _decrypt_secret
 
 from dynamodb_store import keys, records
+from dynamodb_store.entities.ai_gateway import decrypted
+from dynamodb_store.records import Record
 from tests.fakes.fake_dynamodb import FakeDynamoDb, client_error, throttle
 from tests.store.ai_gateway_world import quick_keys
 
@@ -59,19 +60,11 @@ def test_raw_items_hold_no_secret_but_what_decrypts_to_it(
     hidden_in(content)
     dynamo.update_gateway_secret(made.secret_id, NEW)
     hidden_in(b"".join(map(readable, fake.scan(TableName="mlflow")["Items"])))
-    # As MLflow's own reader decrypts it (gateway/config_resolver.py), bound to id and name.
     record = records.get(dynamo.table, keys.SECRETS, made.secret_id)
     assert record is not None
-    sealed = {
-        name: base64.b64decode(record.body[name]) for name in ("encrypted_value", "wrapped_dek")
-    }
-    for secret_id, name in ((made.secret_id, "name"), ("s-other", "name")):
-        parts = {"kek_manager": KEKManager(), "secret_id": secret_id, "secret_name": name}
-        if secret_id == made.secret_id:
-            assert _decrypt_secret(**sealed, **parts) == NEW
-        else:
-            with pytest.raises(MlflowException, match="Failed to decrypt"):
-                _decrypt_secret(**sealed, **parts)
+    assert dynamo._get_decrypted_secret(made.secret_id) == NEW
+    with pytest.raises(MlflowException, match="Failed to decrypt"):
+        decrypted(Record(keys.SECRETS, "s-other", record.body))  # it is bound to its id
     assert record.body["kek_version"] == 1
 
 
@@ -79,17 +72,10 @@ def test_another_passphrase_does_not_open_it(
     dynamo: Any, quick_keys: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made = dynamo.create_gateway_secret("name", VALUE)
-    record = records.get(dynamo.table, keys.SECRETS, made.secret_id)
-    assert record is not None
     monkeypatch.setenv("MLFLOW_CRYPTO_KEK_PASSPHRASE", "another")
-    with pytest.raises(MlflowException, match="Failed to decrypt"):
-        _decrypt_secret(
-            base64.b64decode(record.body["encrypted_value"]),
-            base64.b64decode(record.body["wrapped_dek"]),
-            KEKManager(),
-            made.secret_id,
-            "name",
-        )
+    with pytest.raises(MlflowException, match="Failed to decrypt") as refused:
+        dynamo._get_decrypted_secret(made.secret_id)
+    hidden_in(str(refused.value).encode())
 
 
 def test_logs_errors_and_reprs_hold_no_secret(

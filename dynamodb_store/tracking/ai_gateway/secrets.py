@@ -1,6 +1,6 @@
 """Secrets: encrypted by MLflow's own envelope encryption before they reach the table.
 
-The value is decrypted nowhere here: MLflow's interface has no method that returns it.
+MLflow's server decrypts a value only to call a provider; no answer to a client contains one.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from mlflow.store.tracking.gateway.sqlalchemy_mixin import _validate_one_of
 from mlflow.utils.time import get_current_time_millis
 
 from dynamodb_store import keys
-from dynamodb_store.entities.ai_gateway import encrypted, secret_of
+from dynamodb_store.entities.ai_gateway import decrypted, encrypted, secret_of
 from dynamodb_store.records import Record
 from dynamodb_store.tracking.ai_gateway.base import (
     SECRET,
@@ -93,6 +93,10 @@ class Secrets(GatewayBase):
         self._remove(
             SECRET, secret_id, lambda record, guards: guards.free(SECRET, record.body["name"])
         )
+
+    def _get_decrypted_secret(self, secret_id: str) -> Any:
+        """The value itself, for MLflow's detection of issues; it is in no interface."""
+        return decrypted(self._record(SECRET, secret_id))
 
     def list_secret_infos(self, provider: str | None = None) -> list[GatewaySecretInfo]:
         return [
