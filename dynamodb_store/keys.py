@@ -310,6 +310,24 @@ DATASET_RECORD_COUNT = "n"
 
 # -- scorers --
 
+SCORING_CONFIGS = "SCC"
+"""Partition of the online configurations of all scorers, by the scorer's id."""
+
+
+def scorers(experiment_id: str) -> str:
+    """Partition of an experiment's scorers."""
+    return f"SC#{experiment_id}"
+
+
+def scorer_versions(scorer_id: str) -> str:
+    """Partition of a scorer's versions."""
+    return f"SCV#{scorer_id}"
+
+
+def scorer_version(version: int) -> str:
+    """Sort key of a version."""
+    return f"{version:010d}"
+
 
 # -- traces, spans, assessments --
 

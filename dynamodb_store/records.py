@@ -262,7 +262,6 @@ def of_item(table: Table, item: Item) -> Record:
 
 
 def remove_parts(table: Table, partition: str, sk: str) -> None:
-    """Remove what a large body lay in, once its record is gone or has become small."""
     """Remove the parts of a record that is gone."""
     place = _parts_of(partition, sk)
     keys = [(place, part["sk"]) for part in table.query_all(place)]

@@ -19,6 +19,7 @@ from dynamodb_store.tracking.inputs import Inputs
 from dynamodb_store.tracking.logged_models.search import SearchLoggedModels
 from dynamodb_store.tracking.missing import complete
 from dynamodb_store.tracking.reviews.all import Reviews
+from dynamodb_store.tracking.scorers.online import OnlineScoring
 from dynamodb_store.tracking.search_experiments import SearchExperiments
 from dynamodb_store.tracking.traces.all import Traces
 
@@ -33,6 +34,7 @@ class DynamoDbTrackingStore(
     Budgets,
     Guardrails,
     SearchEvaluationDatasets,
+    OnlineScoring,
     Gc,
     Reviews,
     Inputs,

@@ -1,0 +1,1 @@
+"""Scorers of experiments: their versions, and which of them score traces online."""
