@@ -31,10 +31,10 @@ class Assessments(TraceBase):
         new = assessed(assessment, 0)
         tried: list[bool] = []
 
-        def create(document: Document) -> list[Action]:
+        def create(document: Document) -> list[Action] | None:
             if (there := _find(document, new.assessment_id)) is not None:
                 if tried and there._replace(number=0) == new:
-                    return []  # written before, but the answer got lost
+                    return None  # written before, but the answer got lost
                 raise MlflowException(
                     f"Failed to create assessment for trace '{trace_id}' "
                     "due to a constraint violation.",

@@ -23,7 +23,9 @@ class TraceTags(TraceBase):
         if section == TEXTS:
             validate_trace_name(value)
 
-        def change(document: Document) -> list[Action]:
+        def change(document: Document) -> list[Action] | None:
+            if document.get(section, name) == value:
+                return None
             put(document, section, name, value)
             return []
 
