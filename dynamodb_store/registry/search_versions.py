@@ -131,10 +131,13 @@ class SearchVersions(SearchModels):
     def _of_models(self, chosen: Filter, heads: Iterable[Record]) -> Iterator[Found]:
         """All versions of these models that the filter takes; many Queries at once."""
         for batch in _batches(heads, _MODELS_AT_ONCE):
+            open_to_it = [head for head in batch if chosen.prompts or not head.body["prompts"]]
+            for head in open_to_it:
+                yield from _taken(chosen, head.body, _copies(head))
             ranges = [
                 (head, first, first + _SLICE - 1)
-                for head in batch
-                if chosen.prompts or not head.body["prompts"]
+                for head in open_to_it
+                if not _copies(head)
                 for first in range(1, head.body["last"] + 1, _SLICE)
             ]
             for few in _batches(ranges, _QUERIES_AT_ONCE):
@@ -147,6 +150,14 @@ class SearchVersions(SearchModels):
         head, first, last = part
         between = (keys.version(first), keys.version(last))
         return list(records.listed(self.table, head.partition, between=between))
+
+
+def _copies(head: Record) -> list[Record]:
+    """All versions of a model, when the copies that its record holds are all; else nothing."""
+    latest = head.body["latest"].values()
+    if len(latest) < head.body["last"] or not all(one["body"] for one in latest):
+        return []
+    return [Record(head.partition, keys.version(one["version"]), one["body"]) for one in latest]
 
 
 def _taken(chosen: Filter, head: Body, versions: Iterable[Record]) -> Iterator[Found]:

@@ -26,6 +26,7 @@ from dynamodb_store.registry.base import Base
 from dynamodb_store.table import Action
 
 _DEFAULT, _MOST = 100, 1000
+_LONGEST_ID = 256
 
 
 class Webhooks(Base):
@@ -97,8 +98,8 @@ class Webhooks(Base):
             record.body |= {field: value for field, value in given.items() if value is not None}
             return []
 
-        found = records.edit(
-            self.table, keys.WEBHOOKS, webhook_id, lambda: _no_webhook(webhook_id), change
+        found = records.edit_found(
+            self.table, lambda: self._webhook(webhook_id), lambda: _no_webhook(webhook_id), change
         )
         return webhook_of(webhook_id, found.body)
 
@@ -116,7 +117,8 @@ class Webhooks(Base):
         return test_webhook(self.get_webhook(webhook_id), event)
 
     def _webhook(self, webhook_id: str) -> Record:
-        found = records.get(self.table, keys.WEBHOOKS, webhook_id) if webhook_id else None
+        possible = 0 < len(webhook_id.encode()) <= _LONGEST_ID
+        found = records.get(self.table, keys.WEBHOOKS, webhook_id) if possible else None
         if found is None:
             raise _no_webhook(webhook_id)
         return found

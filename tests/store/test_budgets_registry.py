@@ -107,6 +107,18 @@ def test_versions_of_a_large_model_are_paged_in_the_order_of_their_numbers(
     assert registry.search_model_versions(*newest, page.token)[0].version == 5
 
 
+def test_versions_of_models_with_one_version_are_read_with_the_models(
+    registry: Any, fake: FakeDynamoDb, calls: Callable[..., int]
+) -> None:
+    for number in range(5):
+        registry.create_registered_model(f"m{number}")
+        registry.create_model_version(f"m{number}", "s")
+    assert calls("search_model_versions") == 3  # both lists, the models
+    registry.create_model_version("m1", "s")
+    assert calls("search_model_versions") == 4
+    assert len(registry.search_model_versions()) == 6
+
+
 def test_ten_thousand_versions_are_few_queries_at_once(registry: Any) -> None:
     """Items as they really are must let 1,000 of them fit the one Query that reads them."""
     registry.create_registered_model("m")

@@ -130,6 +130,8 @@ def test_webhooks(both: Registries) -> None:
         ("update_webhook", first, None, None, "ftp://x"),
         ("update_webhook", first, None, None, None, []),
         ("update_webhook", Ref("none"), "-a"),
+        ("update_webhook", "", "a"),
+        ("get_webhook", "x" * 3000),
         ("list_webhooks", 1001),
         ("list_webhooks", -1),
         ("list_webhooks", 1, "no token"),

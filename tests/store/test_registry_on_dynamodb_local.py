@@ -13,8 +13,11 @@ from mlflow import MlflowClient
 from mlflow.entities.model_registry import ModelVersionTag
 from mlflow.exceptions import MlflowException
 
+from dynamodb_store import keys, records
 from dynamodb_store.provision import create_table
 from dynamodb_store.registry.store import DynamoDbRegistryStore
+from dynamodb_store.table import Table
+from tests.fakes.fake_dynamodb import FakeDynamoDb
 from tests.stack import Process, http, start_mlflow
 from tests.store.conftest import local_store
 
@@ -50,11 +53,11 @@ def test_versions_made_at_once_have_numbers_of_their_own(local: Any) -> None:
 
 
 def test_of_many_who_take_a_name_exactly_one_gets_it(local: Any) -> None:
-    answers = at_once(lambda _: local.create_registered_model("name"), 8)
+    answers = at_once(lambda _: local.create_registered_model("name").name, 8)
     assert answers.count("RESOURCE_ALREADY_EXISTS") == 7
     for number in range(8):
         local.create_registered_model(f"m{number}")
-    answers = at_once(lambda number: local.rename_registered_model(f"m{number}", "taken"), 8)
+    answers = at_once(lambda number: local.rename_registered_model(f"m{number}", "taken").name, 8)
     assert answers.count("RESOURCE_ALREADY_EXISTS") == 7
     assert len(local.search_registered_models()) == 9
 
@@ -89,6 +92,45 @@ def test_what_changes_at_once_agrees_in_the_end(local: Any) -> None:
     }
 
 
+def test_a_model_with_ten_thousand_versions(dynamodb_local: Any) -> None:
+    table = local_store(dynamodb_local).table
+    store = DynamoDbRegistryStore(table)
+    store.create_registered_model("m")
+    store.create_model_version("m", "s3://bucket/a", "run", [ModelVersionTag("k", "v")])
+    head = store._model("m")
+    (first,) = table.query_all(head.partition, prefix=keys.VERSIONS)
+    numbers = range(2, 10_001)
+    table.batch_write({**first, "sk": keys.version(number)} for number in numbers)
+    table.batch_write(
+        {"pk": head.partition, "sk": keys.in_stage("None", number)} for number in numbers
+    )
+    head.body["last"] = 10_000
+    head.body["latest"]["None"]["version"] = 10_000
+    records.save(table, head)
+    client = FakeDynamoDb(table._client)
+    counted = DynamoDbRegistryStore(Table(client, table.uri))
+
+    def calls(method: str, *args: Any, **more: Any) -> tuple[Any, int]:
+        client.calls.clear()
+        return getattr(counted, method)(*args, **more), len(client.calls)
+
+    assert calls("get_model_version", "m", 5000)[1] == 2
+    assert calls("get_registered_model", "m")[1] == 1
+    found, used = calls("search_model_versions", "name = 'm'")
+    assert (len(found), used) == (10_000, 1 + 10)
+    order = ["version_number DESC"]
+    page, used = calls("search_model_versions", "name = 'm'", max_results=20, order_by=order)
+    assert ([one.version for one in page], used) == (list(range(10_000, 9_980, -1)), 2)
+    assert calls("rename_registered_model", "m", "n")[1] == 2
+    assert calls("create_model_version", "n", "s")[1] == 2
+    assert calls("delete_model_version", "n", 10_001)[1] == 4
+    moved, used = calls("transition_model_version_stage", "n", 9_999, "Production", True)
+    assert (moved.last_updated_timestamp > 0, used) == (True, 3)
+    assert [one.version for one in counted.get_latest_versions("n")] == [9_999, 10_000]
+    store.delete_registered_model("n")
+    assert list(table.query_all(head.partition)) == []
+
+
 @pytest.fixture(scope="module")
 def server(dynamodb_local: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Process]:
     folder = tmp_path_factory.mktemp("server")
@@ -108,6 +150,7 @@ def client(server: Process, monkeypatch: pytest.MonkeyPatch) -> MlflowClient:
     return MlflowClient(server.url, server.url)
 
 
+@pytest.mark.filterwarnings("ignore")  # MLflow's, of its own type hints
 def test_a_model_is_logged_registered_aliased_loaded_and_searched(
     client: MlflowClient, server: Process
 ) -> None:
@@ -116,7 +159,6 @@ def test_a_model_is_logged_registered_aliased_loaded_and_searched(
         mlflow.pyfunc.log_model(
             name="model",
             python_model=lambda model_input: [2 * one for one in model_input],
-            input_example=[1, 2],
             pip_requirements=[],
             registered_model_name="doubler ☃",
         )
