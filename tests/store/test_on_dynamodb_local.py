@@ -265,3 +265,28 @@ def test_the_ai_gateway_is_managed_here_but_called_on_sql_only(server: Process) 
     )
     assert scored.status == 500
     assert "requires a database backend store URI" in scored.json()["message"]
+
+
+def test_a_dataset_of_many_records_given_by_two_at_once(local: Any) -> None:
+    dataset_id = local.create_dataset("large", None, ["0"]).dataset_id
+    given = [{"inputs": {"question": f"what is {n}?"}, "outputs": {"n": n}} for n in range(3000)]
+
+    def give(writer: int) -> int:
+        more = [{**one, "tags": {f"writer {writer}": "x"}} for one in given]
+        return int(local.upsert_dataset_records(dataset_id, more)["inserted"])
+
+    with ThreadPoolExecutor(2) as threads:
+        assert sum(threads.map(give, range(2))) == 3000
+    assert local.get_dataset(dataset_id).profile == '{"num_records": 3000}'
+    pages, token = [], None
+    while True:
+        page, token = local._load_dataset_records(dataset_id, 1000, token)
+        pages.append(page)
+        if token is None:
+            break
+    assert [len(page) for page in pages] == [1000, 1000, 1000]
+    records = {one.dataset_record_id: one for page in pages for one in page}
+    assert len(records) == 3000
+    assert all(set(one.tags) == {"writer 0", "writer 1"} for one in records.values())
+    local.delete_dataset(dataset_id)
+    assert local._load_dataset_records(dataset_id) == ([], None)

@@ -57,7 +57,7 @@ class SearchLoggedModels(LoggedModels):
             raise MlflowException.invalid_parameter_value("max_results must be positive.")
         wanted = compile_filter(filter_string, datasets)
         order, by_metrics = compile_order(order_by)
-        ids = dict.fromkeys(str(number) for number in _parse_experiment_ids(experiment_ids))
+        ids = dict.fromkeys(str(number) for number in _parse_experiment_ids([*experiment_ids]))
         partitions = [shard for one in ids for shard in keys.logged_model_shards(one)]
         plain = order is None and not filter_string and not datasets
         first = max_results + 1 if plain else None

@@ -98,7 +98,7 @@ class Scorers(Base):
         return self._latest([partition.removeprefix("SC#")])
 
     def list_scorers_across_experiments(self, experiment_ids: list[str]) -> list[ScorerVersion]:
-        return self._latest([str(number) for number in _parse_experiment_ids(experiment_ids)])
+        return self._latest([str(number) for number in _parse_experiment_ids([*experiment_ids])])
 
     def _latest(self, experiment_ids: Sequence[str]) -> list[ScorerVersion]:
         """The latest version of each scorer, by experiment and name."""
@@ -120,7 +120,7 @@ class Scorers(Base):
         scorer = self._scorer(experiment_id, name)
         number = max(scorer.body["versions"], default=None) if version is None else int(version)
         found = None
-        if number in scorer.body["versions"]:
+        if number is not None and number in scorer.body["versions"]:
             found = records.get(self.table, *_version_key(scorer, number))
         if found is None:
             raise no_scorer(experiment_id, name, version)
