@@ -23,6 +23,7 @@ from gateway.forward import Forwarder
 from gateway.idp.oidc import OidcProvider
 from gateway.idp.sign_in import SignIn
 from gateway.metrics import Metrics
+from gateway.model import Principal
 from gateway.proxy import Parts, Proxy
 from gateway.rate import RateLimit
 from gateway.resolve import Ownership, Resolver
@@ -209,8 +210,12 @@ class Gateway:
             self._audit,
             self.metrics,
             self._clock,
-            signs_in=bool(self.sign_ins),
+            look=self._look if self.sign_ins else None,
         )
+
+    async def _look(self, cookie: str | None) -> Principal | None:
+        live = await self.sessions.look(cookie)
+        return live.principal if live is not None else None
 
     def _matrix(self) -> Any:
         return self.roles.matrix

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 from aiohttp import web
@@ -33,7 +33,10 @@ from gateway.settle import Settler, settles
 from gateway.stamps import stamp
 from gateway.trimmed import TrimmedAnswers
 from gateway.web.head import Head
+from gateway.web.menu import CONDITIONS, with_menu
 
+_UI = "ui"
+_BROWSER = "session:"
 ANONYMOUS = Principal("anonymous", method="none")
 _OWN_LANGUAGE = ("graphql", "otlp")
 _LARGE = 256 * 1024
@@ -62,6 +65,7 @@ class Proxy:
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
         self._limits = parts.settings.limits
+        self._menu = parts.settings.session.menu
         self._reads: dict[str, Call] = {}
 
     async def handle(
@@ -115,6 +119,10 @@ class Proxy:
                 return empty
         if (route.trims or call.graphql) and parts.trimmed.concerns(call, principal):
             return await parts.trimmed.answer(call, principal, head, trail)
+        if route.call == _UI and self._menu and principal.method.startswith(_BROWSER):
+            answer = await parts.forwarder.send(call, _unconditional(head), trail)
+            page = with_menu(await parts.forwarder.receive(answer))
+            return parts.forwarder.whole_answer(page, trail.request_id)
         stream = self._upload(request, head) if route.body == "stream" else None
         answer = await parts.forwarder.send(call, head, trail, body=opaque, stream=stream)
         if route.answers:
@@ -245,6 +253,12 @@ def _header_names(route: Route) -> frozenset[str]:
     return frozenset(
         named.where.names[0].lower() for named in route.refs if named.where.part == "header"
     )
+
+
+def _unconditional(head: Head) -> Head:
+    """The head without questions about a cached copy: the browser has another page than MLflow."""
+    forward = [(name, value) for name, value in head.headers.forward if name not in CONDITIONS]
+    return Head(head.method, head.target, replace(head.headers, forward=forward), ())
 
 
 async def _continue(request: web.BaseRequest, head: Head) -> None:

@@ -7,6 +7,7 @@ without a traceback.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import ipaddress
 import logging
 import secrets
@@ -20,6 +21,7 @@ from gateway.clock import Clock
 from gateway.credentials.chain import challenge
 from gateway.errors import BadRequest, Forbidden, GatewayError, Unauthenticated
 from gateway.metrics import Metrics
+from gateway.model import Principal
 from gateway.proxy import Proxy
 from gateway.sessions.going_back import local_target
 from gateway.settings import Settings
@@ -35,6 +37,7 @@ Handler = Callable[[web.BaseRequest, Head, Trail], Awaitable[web.StreamResponse]
 _OWN = "/access/"
 _OWN_API = "/access/api/"
 _SIGNING_IN = ("/access/login", "/access/callback", "/access/logout")
+Look = Callable[[str | None], Awaitable[Principal | None]]
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
@@ -54,16 +57,16 @@ class Service:
         metrics: Metrics,
         clock: Clock,
         *,
-        signs_in: bool = False,
+        look: Look | None = None,
     ) -> None:
-        """``signs_in``: there is a provider that browsers can be sent to."""
+        """``look``: whose session a Cookie header holds; None: browsers cannot sign in here."""
         self._settings = settings
         self._proxy = proxy
         self._own = own
         self._audit = audit
         self._metrics = metrics
         self._clock = clock
-        self._signs_in = signs_in
+        self._look = look
         self._audit_reads = settings.audit.reads
         self._trusted = _networks(settings.trusted_proxies)
         self.draining = False
@@ -123,7 +126,7 @@ class Service:
                 response = await self._proxy.handle(request, head, trail)
             trail.status = response.status
         except GatewayError as error:
-            response = self._refused(request, error, head, trail)
+            response = await self._told(request, error, head, trail)
         except (ConnectionError, asyncio.CancelledError):
             trail.status = 499  # nginx's number for "the client went away"
             self._record(trail)
@@ -153,6 +156,16 @@ class Service:
         self._record(trail)
         return response
 
+    async def _told(
+        self, request: web.BaseRequest, error: GatewayError, head: Head | None, trail: Trail
+    ) -> web.StreamResponse:
+        """The refusal; on a page it says who one is, also where nothing else depends on that."""
+        unknown = trail.principal is None and not isinstance(error, Unauthenticated)
+        if unknown and self._look is not None and head is not None and wants_html(head):
+            with contextlib.suppress(GatewayError):
+                trail.principal = await self._look(head.headers.cookie)
+        return self._refused(request, error, head, trail)
+
     def _refused(
         self, request: web.BaseRequest, error: GatewayError, head: Head | None, trail: Trail
     ) -> web.StreamResponse:
@@ -162,7 +175,7 @@ class Service:
             log.info("request %s: %s", trail.request_id, error.detail)
         page = head is not None and wants_html(head)
         sign_in = None
-        if page and head is not None and self._signs_in:
+        if page and head is not None and self._look is not None:
             sign_in = login_address(_asked_for(head, trail))
             if isinstance(error, Unauthenticated) and _leads_to_sign_in(trail):
                 trail.status = 303

@@ -1,0 +1,66 @@
+"""Fetches what the browser tests need and this machine may lack: Chromium, npm's oidc-provider."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+
+from playwright.sync_api import Browser, Playwright
+
+CHROMIUM = "/usr/bin/chromium"
+PROVIDER_VERSION = "9.13.3"
+FETCH_SECONDS = 600
+_ARGS = (
+    "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
+    "--disable-background-networking", "--disable-component-update", "--disable-sync",
+)  # fmt: skip
+
+
+def launch(playwright: Playwright) -> Browser:
+    """Debian's Chromium, installed if it is not there."""
+    with _alone("chromium"):
+        if not Path(CHROMIUM).exists():
+            env = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
+            install = ["apt-get", "install", "-y", "--no-install-recommends", "chromium"]
+            for command in (["apt-get", "update", "-q"], install):
+                subprocess.run(
+                    command, check=True, env=env, timeout=FETCH_SECONDS, capture_output=True
+                )
+    return playwright.chromium.launch(executable_path=CHROMIUM, args=list(_ARGS))
+
+
+def node_modules() -> Path:
+    """The folder with oidc-provider, fetched on first use."""
+    folder = Path(tempfile.gettempdir()) / f"mlgate-oidc-provider-{PROVIDER_VERSION}-{os.getuid()}"
+    with _alone("oidc-provider"):
+        if not (folder / "done").exists():
+            shutil.rmtree(folder, ignore_errors=True)
+            folder.mkdir(mode=0o700)
+            (folder / "package.json").write_text("{}")
+            subprocess.run(
+                ["npm", "install", "--no-audit", "--no-fund", f"oidc-provider@{PROVIDER_VERSION}"],
+                check=True,
+                cwd=folder,
+                timeout=FETCH_SECONDS,
+                capture_output=True,
+            )
+            (folder / "done").touch()
+    return folder / "node_modules"
+
+
+class _alone:
+    """One process at a time."""
+
+    def __init__(self, what: str) -> None:
+        self._path = Path(tempfile.gettempdir()) / f"mlgate-fetch-{what}-{os.getuid()}.lock"
+
+    def __enter__(self) -> None:
+        self._file = self._path.open("a")
+        fcntl.flock(self._file, fcntl.LOCK_EX)
+
+    def __exit__(self, *_: object) -> None:
+        self._file.close()
