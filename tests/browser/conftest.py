@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack
-from dataclasses import dataclass, field
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import hypothesis  # noqa: F401  (its plugin imports it at the end, when MLflow's threads run: gh-106905)
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from playwright.async_api import Error, Page, async_playwright, expect
 
 from tests.browser.balancer import Balancer
-from tests.browser.tools import launch, node_modules
-from tests.e2e.world import mlgate, until
+from tests.browser.tools import fetch_chromium, launch, node_modules
+from tests.e2e.world import OWN, mlgate
 from tests.stack import Process, Stack, free_port, http, make_tokens, start, start_gateway
 
 HERE = Path(__file__).parent
@@ -48,7 +51,6 @@ class Site:
     people: Path
     tokens: dict[str, str]
     balancer: Balancer
-    contexts: list[BrowserContext] = field(default_factory=list)
 
     def call(self, who: str, method: str, path: str, body: Any = None) -> Any:
         """One API call with a token; it must work."""
@@ -79,6 +81,7 @@ def site(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sit
     made = make_tokens(f"sqlite:///{folder / 'acl.db'}", names)
     tokens = {name: made[f"{name}@example.com"] for name in PEOPLE}
     modules = node_modules()
+    fetch_chromium()
     with ExitStack() as opened:
         balancer = opened.enter_context(Balancer(free_port()))
         port = free_port()
@@ -104,50 +107,61 @@ def site(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sit
         yield Site(balancer.url, folder, stack.mlflow, gateways, issuer, people, tokens, balancer)
 
 
-@pytest.fixture(scope="module")
-def chromium(site: Site) -> Iterator[Browser]:
-    """After the servers: while Playwright runs in a thread, that thread has its event loop."""
-    with sync_playwright() as playwright:
-        browser = launch(playwright)
-        yield browser
-        browser.close()
-
-
-NewPage = Callable[[], Page]
+NewPage = Callable[[], Awaitable[Page]]
 
 
 @pytest.fixture
-def person(chromium: Browser) -> Iterator[NewPage]:
+async def person(site: Site) -> AsyncIterator[NewPage]:
     """Makes pages of people who share nothing: no cookies, no cache."""
-    contexts: list[BrowserContext] = []
+    expect.set_options(timeout=30_000)
+    async with async_playwright() as playwright:
+        browser = await launch(playwright)
 
-    def page() -> Page:
-        context = chromium.new_context(viewport={"width": 1280, "height": 800})
-        context.set_default_timeout(30_000)
-        contexts.append(context)
-        return context.new_page()
+        async def page() -> Page:
+            context = await browser.new_context(viewport={"width": 1280, "height": 800})
+            context.set_default_timeout(40_000)
+            return await context.new_page()
 
-    yield page
-    for context in contexts:
-        context.close()
+        yield page
+        await browser.close()
 
 
-def sign_in(page: Page, site: Site, who: str, path: str = "/") -> None:
+async def sign_in(page: Page, site: Site, who: str, path: str = "/") -> None:
     """As a person does: open the page, give a name at the provider, agree, come back."""
-    page.goto(site.url + path)
-    page.wait_for_url(f"{site.issuer}/interaction/**")
-    page.fill("input[name=login]", who)
-    page.fill("input[name=password]", "any")
-    page.click("button[type=submit]")
-    page.wait_for_url(lambda url: url.startswith(site.url) or "/interaction/" in url)
+    await page.goto(site.url + path)
+    await page.wait_for_url(f"{site.issuer}/interaction/**")
+    await page.fill("input[name=login]", who)
+    await page.fill("input[name=password]", "any")
+    await page.click("button[type=submit]")
+    await agree(page, site)
+
+
+async def agree(page: Page, site: Site) -> None:
+    """Consent at the provider (the first time), then back at the site."""
+    consent = page.locator("input[name=prompt][value=consent]")
+
+    async def further() -> bool:
+        with suppress(Error):  # the page is changing under us
+            return page.url.startswith(site.url) or await consent.count() > 0
+        return False
+
+    await eventually(further, seconds=40)
     if not page.url.startswith(site.url):
-        page.click("button[type=submit]")  # consent, the first time
-    page.wait_for_url(f"{site.url}/**")
+        await page.click("button[type=submit]")
+    await page.wait_for_url(f"{site.url}/**")
 
 
-def whoami(page: Page) -> Any:
-    """The session as the page's own script would ask for it."""
-    return page.evaluate("async () => (await fetch('/access/api/v1/whoami')).json()")
+async def whoami(page: Page) -> Any:
+    """Who one is, as the page's own script would ask for it."""
+    return await page.evaluate(f"async () => (await fetch('{OWN}/whoami')).json()")
 
 
-__all__ = ["NewPage", "Site", "sign_in", "until", "whoami"]
+async def eventually(ask: Callable[[], Awaitable[Any]], *, seconds: float = 10.0) -> None:
+    """Ask until the answer is true, at most so long."""
+    deadline = time.monotonic() + seconds
+    while not await ask():
+        assert time.monotonic() < deadline, f"not within {seconds} s"
+        await asyncio.sleep(0.05)  # polling real processes, with a deadline
+
+
+__all__ = ["NewPage", "Site", "agree", "eventually", "sign_in", "whoami"]

@@ -9,7 +9,7 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-from playwright.sync_api import Browser, Playwright
+from playwright.async_api import Browser, Playwright
 
 CHROMIUM = "/usr/bin/chromium"
 PROVIDER_VERSION = "9.13.3"
@@ -20,8 +20,8 @@ _ARGS = (
 )  # fmt: skip
 
 
-def launch(playwright: Playwright) -> Browser:
-    """Debian's Chromium, installed if it is not there."""
+def fetch_chromium() -> None:
+    """Debian's Chromium, if it is not there."""
     with _alone("chromium"):
         if not Path(CHROMIUM).exists():
             env = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
@@ -30,7 +30,11 @@ def launch(playwright: Playwright) -> Browser:
                 subprocess.run(
                     command, check=True, env=env, timeout=FETCH_SECONDS, capture_output=True
                 )
-    return playwright.chromium.launch(executable_path=CHROMIUM, args=list(_ARGS))
+
+
+async def launch(playwright: Playwright) -> Browser:
+    """A browser without a window."""
+    return await playwright.chromium.launch(executable_path=CHROMIUM, args=list(_ARGS))
 
 
 def node_modules() -> Path:

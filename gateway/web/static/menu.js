@@ -4,6 +4,7 @@
 "use strict";
 (() => {
   const WATCH_SECONDS = 60;
+  const AGAIN_SECONDS = 2;
   const here = new URL(document.currentScript.src);
   const style = new URL("menu.css" + here.search, here).href;
 
@@ -39,7 +40,7 @@
   }
 
   const host = element("mlgate-menu");
-  const root = host.attachShadow({ mode: "closed" });
+  const root = host.attachShadow({ mode: "open" });
   const button = element("button", {
     type: "button", class: "open", "aria-haspopup": "true", "aria-expanded": "false",
     "aria-controls": "menu",
@@ -49,6 +50,7 @@
   root.append(element("link", { rel: "stylesheet", href: style }), button, panel, ended);
 
   let who = null;
+  let again = 0;
 
   function show(open) {
     panel.hidden = !open;
@@ -142,6 +144,9 @@
     const observer = new PerformanceObserver((list) => {
       if (list.getEntries().some((one) => one.responseStatus === 401)) {
         watch();
+        // Another gateway may hear of it a second later, and answer the question meanwhile.
+        clearTimeout(again);
+        again = setTimeout(watch, AGAIN_SECONDS * 1000);
       }
     });
     observer.observe({ type: "resource", buffered: false });
