@@ -92,6 +92,7 @@ async def test_sign_in_refresh_and_sign_out_at_the_hosted_ui(
 
     # Again at once: the hosted UI remembers.
     await page.context.clear_cookies(name=f"mlgate-{cognito.url.rpartition(':')[2]}")
+    await page.goto("about:blank")
     await page.goto(cognito.url + "/#/models")
     await page.wait_for_url(f"{cognito.url}/#/models**")
     assert (await whoami(page))["principal"] == "user:alice"
