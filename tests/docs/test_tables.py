@@ -22,7 +22,8 @@ TYPES = {"string": str, "number": float, "integer": int, "array": list, "null": 
 
 
 def leaves(kind: type[errors.GatewayError]) -> list[type[errors.GatewayError]]:
-    below = kind.__subclasses__()
+    # Of the tree only: other modules have kinds of their own for what is no refusal.
+    below = [one for one in kind.__subclasses__() if one.__module__ == errors.__name__]
     return [leaf for one in below for leaf in leaves(one)] if below else [kind]
 
 
