@@ -434,6 +434,35 @@ def scorer_uses(scorer_id: str, version: int) -> Key:
 # -- MCP servers --
 
 
+MCP_SERVERS = "MS"
+"""Partition of the records of MCP servers, by name."""
+
+
+def mcp_server(name: str) -> str:
+    """Sort key of a server's record."""
+    return text(name)
+
+
+def mcp_contents(server_id: str) -> str:
+    """Partition of what the versions of a server contain."""
+    return f"MSV#{server_id}"
+
+
+def mcp_content(version: str, content: str) -> str:
+    """Sort key of a version's content; ``content`` is its hash."""
+    return f"{digest(version)}#{content}"
+
+
+def mcp_links(trace_id: str) -> str:
+    """Partition of the versions of MCP servers that a trace has used."""
+    return f"MSL#{text(trace_id)}"
+
+
+def mcp_link(trace_id: str, name: str, version: str) -> Key:
+    """One version that a trace has used."""
+    return (mcp_links(trace_id), digest(name, version))
+
+
 # -- label schemas, review queues, issues --
 
 

@@ -78,6 +78,26 @@ def put_new(table: Table, record: Record) -> Action:
     return ("Put", {"Item": item, "ConditionExpression": "attribute_not_exists(pk)"})
 
 
+def put_content(table: Table, partition: str, name: Callable[[str], str], body: Body) -> str:
+    """Write what never changes, under the hash of its content; returns its ``sk``.
+
+    A repeat writes the same again. Written before the record that names it.
+    """
+    text = json.dumps(body, separators=(",", ":"))
+    sk = name(sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:32])
+    table.put(_item(table, Record(partition, sk, body)))
+    return sk
+
+
+def remove_all(table: Table, partition: str) -> None:
+    """Remove all records of a partition that nothing names any more."""
+    items = list(table.query_all(partition))
+    table.batch_write(deletes=[(partition, item["sk"]) for item in items])
+    for item in items:
+        if "parts" in item:
+            _remove_parts(table, partition, item["sk"])
+
+
 def edit(
     table: Table, partition: str, sk: str, missing: Callable[[], Exception], change: Change
 ) -> Record:

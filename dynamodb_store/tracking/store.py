@@ -17,6 +17,7 @@ from dynamodb_store.tracking.gc import Gc
 from dynamodb_store.tracking.history import History
 from dynamodb_store.tracking.inputs import Inputs
 from dynamodb_store.tracking.logged_models.search import SearchLoggedModels
+from dynamodb_store.tracking.mcp.all import McpRegistry
 from dynamodb_store.tracking.missing import complete
 from dynamodb_store.tracking.reviews.all import Reviews
 from dynamodb_store.tracking.scorers.online import OnlineScoring
@@ -37,6 +38,7 @@ class DynamoDbTrackingStore(
     OnlineScoring,
     Gc,
     Reviews,
+    McpRegistry,
     Inputs,
     Logging,
     History,
