@@ -95,7 +95,7 @@ def remove_all(table: Table, partition: str) -> None:
     table.batch_write(deletes=[(partition, item["sk"]) for item in items])
     for item in items:
         if "parts" in item:
-            _remove_parts(table, partition, item["sk"])
+            remove_parts(table, partition, item["sk"])
 
 
 def edit(

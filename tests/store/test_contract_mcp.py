@@ -14,7 +14,7 @@ from mlflow.exceptions import MlflowException
 
 from tests.store.both import PLAIN, Both, Ref, Side
 
-A, B = "com.example/a", "com.example/b"
+A, B = "com.example/aa", "com.example/bb"
 ODD = "naïve / # ☃ = ~"
 ICONS = [{"src": "https://x/i.png", "theme": "dark", "sizes": ["1x1"]}]
 RANDOM = re.compile("ae-[0-9a-f]{32}")
@@ -158,7 +158,7 @@ def test_aliases_and_endpoints(both: Both) -> None:
     update(A, Ref("none"), url="u")
     both.delete_mcp_server_alias(A, ODD)
     both.delete_mcp_server_alias(A, ODD)
-    assert len(both.search_mcp_access_endpoints(A)) == 3
+    assert len(both.search_mcp_access_endpoints(A, order_by=["created_at"])) == 3
     both.delete_mcp_access_endpoint(B, latest)
     both.delete_mcp_server_version(A, "3.0.0")
     both.get_mcp_server(A)
@@ -189,8 +189,8 @@ def test_aliases_and_endpoints(both: Both) -> None:
 
 REFUSED: list[tuple[Any, ...]] = [
     *[("create_mcp_server", name) for name in ("", "a", "a/", "/b", "a b/c", "a.b/tags", "a/b/c")],
-    ("create_mcp_server", "c.d/e", None, [{"src": 3}]),
-    ("create_mcp_server", "c.d/e", None, [{"src": "https://x", "source": "version"}]),
+    ("create_mcp_server", "c.d/ee", None, [{"src": 3}]),
+    ("create_mcp_server", "c.d/ee", None, [{"src": "https://x", "source": "version"}]),
     ("create_mcp_server_version", {}),
     ("create_mcp_server_version", {"name": A}),
     ("create_mcp_server_version", {"name": A, "version": "1"}),
@@ -257,7 +257,7 @@ def test_refusals(both: Both) -> None:
 
 
 def test_searches(both: Both) -> None:
-    for number, name in enumerate(("z.y/m", A, "z.y/k", "z.Y/K", B)):
+    for number, name in enumerate(("z.y/mm", A, "z.y/kk", "z.Y/KK", B)):
         both.create_mcp_server(name)
         both.update_mcp_server(name, display_name=None if number == 1 else f"{ODD} {number % 2}")
         both.set_mcp_server_tag(name, "team", "Red" if number % 2 else "blue")
@@ -266,7 +266,7 @@ def test_searches(both: Both) -> None:
         version(both, number)
     both.update_mcp_server_version(A, "1.0.0", MCPStatus.ACTIVE)
     version(both, "1.0.0", B, status=MCPStatus.ACTIVE)
-    version(both, "1.0.0", "z.y/m")
+    version(both, "1.0.0", "z.y/mm")
     both.set_mcp_server_alias(A, "s", "1.0.0")
     for name, given in (
         ("one", {"server_alias": "s"}),
@@ -275,14 +275,14 @@ def test_searches(both: Both) -> None:
         ("four", {"server": B, "server_alias": "latest"}),
     ):
         endpoint(both, name, **given)
-    start = 1_700_000_000_000
+    start = 1_699_999_999_999  # before the first tick
     for wanted in (
-        "name = 'com.example/a'",
-        "name != 'com.example/a'",
+        "name = 'com.example/aa'",
+        "name != 'com.example/aa'",
         "name LIKE 'z.y/%'",
-        "name ILIKE 'Z.Y/K'",
-        "name IN ('com.example/a', 'z.y/k')",
-        "name NOT IN ('com.example/a', 'z.y/k')",
+        "name ILIKE 'Z.Y/KK'",
+        "name IN ('com.example/aa', 'z.y/kk')",
+        "name NOT IN ('com.example/aa', 'z.y/kk')",
         f"display_name = '{ODD} 1'",
         "display_name != 'x'",
         "display_name LIKE '%_1'",
@@ -293,7 +293,7 @@ def test_searches(both: Both) -> None:
         "has_access_endpoints = 'true'",
         "has_access_endpoints = 'FALSE'",
         f"created_at > {start}",
-        f"last_updated_at <= {start}.5 AND created_at >= 0",
+        f"last_updated_at <= {start}.5",
         "tags.team = 'Red'",
         "tags.team != 'Red' AND tags.n0 = ''",
         "tags.team ILIKE 'r%' AND tags.team LIKE 'R%'",
@@ -314,11 +314,16 @@ def test_searches(both: Both) -> None:
         "version <= '1.0.1-rc.1'",
         "status = 'active'",
         "status IN ('draft')",
-        "name = 'com.example/b'",
+        "name = 'com.example/bb'",
         f"created_at > {start} AND last_updated_at > {start}",
     ):
         both.search_mcp_server_versions(A, wanted)
-    for order in (["version"], ["version DESC"], ["created_at DESC"], ["last_updated_at DESC"]):
+    for order in (
+        ["`version` ASC"],
+        ["`version` DESC"],
+        ["created_at DESC"],
+        ["last_updated_at DESC"],
+    ):
         both.pages("search_mcp_server_versions", A, max_results=2, order_by=order)
     both.pages("search_mcp_server_versions", A, max_results=3)
     both.search_mcp_server_versions("none")
@@ -335,8 +340,8 @@ def test_searches(both: Both) -> None:
         {"filter_string": "status = 'active'"},
         {"filter_string": "status != 'active'"},
         {"filter_string": "transport_type = 'sse'"},
-        {"filter_string": "server_name IN ('com.example/a')"},
-        {"filter_string": f"server_name LIKE '%a' AND created_at > {start}"},
+        {"filter_string": "server_name IN ('com.example/aa')"},
+        {"filter_string": f"server_name LIKE '%aa' AND created_at > {start}"},
     ):
         both.search_mcp_access_endpoints(order_by=names, **given)
     both.pages("search_mcp_access_endpoints", max_results=3, order_by=names)
@@ -348,7 +353,7 @@ def test_links_to_traces(both: Both) -> None:
 
     both.create_experiment("one")
     made = [version(both, number) for number in ("1.0.0", "2.0.0")]
-    assert len(made) == 2
+    assert [one["version"] for one in made] == ["1.0.0", "2.0.0"]
     ours = both.sides[1].store
     ours.start_trace(trace("t"))
     versions = list(ours.search_mcp_server_versions(A))
