@@ -327,7 +327,7 @@ def test_searches(both: Both) -> None:
         both.pages("search_mcp_server_versions", A, max_results=2, order_by=order)
     both.pages("search_mcp_server_versions", A, max_results=3)
     both.search_mcp_server_versions("none")
-    names = ["server_name", "created_at DESC"]
+    names = ["`server_name` ASC", "created_at DESC"]
     for given in (
         {},
         {"server_name": A},
