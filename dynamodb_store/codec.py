@@ -13,7 +13,10 @@ Item = dict[str, Any]
 
 
 def to_attribute(value: Any) -> dict[str, Any]:
-    """The attribute value of a str, int, bytes, bool, None, list or dict. Raises TypeError."""
+    """The attribute value of a str, int, bytes, bool, None, list, dict or frozenset of bytes.
+
+    Raises TypeError.
+    """
     match value:
         case str():
             return {"S": value}
@@ -29,6 +32,8 @@ def to_attribute(value: Any) -> dict[str, Any]:
             return {"M": to_item(value)}
         case list():
             return {"L": [to_attribute(one) for one in value]}
+        case frozenset():
+            return {"BS": sorted(value)}
     raise TypeError(f"{type(value).__name__} has no place in a DynamoDB item")
 
 
@@ -49,6 +54,8 @@ def from_attribute(attribute: dict[str, Any]) -> Any:
             return from_item(value)
         case "L":
             return [from_attribute(one) for one in value]
+        case "BS":
+            return frozenset(value)
     return value
 
 

@@ -124,6 +124,27 @@ def points(metric: str, first_timestamp: int, content: str) -> str:
     return f"{points_of(metric)}{ascending(first_timestamp)}#{content}"
 
 
+def tail(metric: str, start: int, number: int) -> str:
+    """Sort key of an item in which points gather that are not before ``start``."""
+    return f"{points_of(metric)}{ascending(start)}#t{number:x}"
+
+
+def points_start(sk: str) -> int:
+    """The timestamp in the sort key of points: no point of the item, or of a later one, is
+    before it."""
+    return int(sk.split("#")[2], 16) - _INT64
+
+
+def points_from(metric: str, timestamp: int) -> str:
+    """Not after any sort key of points of this timestamp or a later one."""
+    return f"{points_of(metric)}{ascending(timestamp)}"
+
+
+def points_end(metric: str) -> str:
+    """After all sort keys of a metric's points: ``$`` follows ``#``."""
+    return f"H#{digest(metric)}$"
+
+
 def dataset(experiment_id: str, name: str, dataset_digest: str) -> str:
     """Partition of a dataset's document; its long texts are parts of it."""
     return f"S#{experiment_id}#{digest(name, dataset_digest)}"

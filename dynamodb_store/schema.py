@@ -22,6 +22,9 @@ INLINE_DATASET_BYTES = 4 * 1024
 """A dataset up to this size is copied into the documents of the runs that use it."""
 POINTS_PER_CHUNK = 4096
 """Times 24 bytes: about 100 KB."""
+POINTS_PER_TAIL = 36
+"""Points logged a few at a time gather in an item of up to this many: just below 1 KB, so that
+adding one costs what an item of its own would, and a million points are 28 MB instead of 140."""
 SLICE = 40
 """Entries of a document with pages that one transaction (100 items, 4 MB) may change."""
 SPANS_INLINE_BYTES = 32 * 1024

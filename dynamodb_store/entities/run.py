@@ -30,7 +30,7 @@ from dynamodb_store import keys, schema
 from dynamodb_store.codec import Item
 from dynamodb_store.documents import Document
 from dynamodb_store.entities.dataset import input_of
-from dynamodb_store.entities.points import unpack
+from dynamodb_store.entities.points import POINT_BYTES, latest_of
 from dynamodb_store.table import Action
 
 TAGS, PARAMS, METRICS, DATASETS, MODELS_IN, MODELS_OUT = "t", "p", "m", "d", "i", "o"
@@ -79,7 +79,8 @@ def pack(document: Document) -> bytes:
     blobs: list[list[str]] = []
     for (section, name), value in document.values.items():
         if isinstance(value, bytes):
-            blobs.append([section, name, value.hex()])
+            kept = value[:POINT_BYTES] if section == METRICS else value  # no open tail: for writers
+            blobs.append([section, name, kept.hex()])
         else:
             values.append([section, name, value])
     text = json.dumps([document.pk, document.head, document.revision, values, blobs])
@@ -116,7 +117,7 @@ def run_of(document: Document, *, with_model_inputs: bool) -> Run:
     """MLflow's Run. Its searches leave model inputs out, and so may we."""
     metrics = document.section(METRICS)
     data = RunData(
-        metrics=[next(unpack(bytes(value))).metric(key) for key, value in metrics.items()],  # type: ignore[arg-type]
+        metrics=[latest_of(bytes(value)).metric(key) for key, value in metrics.items()],  # type: ignore[arg-type]
         params=[Param(key, value) for key, value in document.section(PARAMS).items()],
         tags=[RunTag(key, value) for key, value in document.section(TAGS).items()],
     )

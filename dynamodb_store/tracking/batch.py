@@ -22,8 +22,17 @@ from mlflow.utils.validation import (
 
 from dynamodb_store import keys, schema
 from dynamodb_store.codec import Item
-from dynamodb_store.documents import Document
-from dynamodb_store.entities.points import Point, chunk_items, pack, point_of, unpack
+from dynamodb_store.documents import Document, Slot
+from dynamodb_store.entities.points import (
+    Point,
+    Tail,
+    appended,
+    chunk_items,
+    latest_of,
+    latest_value,
+    point_of,
+    tail_of,
+)
 from dynamodb_store.entities.run import COPIED, METRICS, PARAMS, TAGS
 from dynamodb_store.errors import ConditionFailed, TooLarge
 from dynamodb_store.table import Action
@@ -152,40 +161,61 @@ class Logging(ModelMetrics):
         tags: Sequence[RunTag],
     ) -> None:
         """Log validated values; params that conflict are refused before anything is written."""
+        pk = keys.run(run_id)
         points = _by_name(metrics)
-        chunks = [
-            item
-            for name, logged in points.items()
-            for item in chunk_items(keys.run(run_id), name, logged)
-        ]
         model_ids, items = of_models(run_id, metrics)
-        chunks += items
-        pending = {(PARAMS, one.key): one.value for one in params}
-        pending |= {(TAGS, one.key): one.value for one in tags}
-        pending |= {(METRICS, name): pack([_latest(logged)]) for name, logged in points.items()}
-        apart = len(chunks) > _CHUNKS_IN_TRANSACTION
+        chunks = {name: chunk_items(pk, name, logged) for name, logged in points.items()}
+        apart = sum(map(len, chunks.values())) + len(items) > _CHUNKS_IN_TRANSACTION
         written: list[Item] = []
+        values = {(PARAMS, one.key): one.value for one in params}
+        values |= {(TAGS, one.key): one.value for one in tags}
+        pending: list[Slot] = [*values, *((METRICS, name) for name in points)]
 
         def change(document: Document) -> list[Action] | None:
             _check_params(document, run_id, params)
             newly = self._measure(document, model_ids)
             if apart and not written:
-                self.table.batch_write(chunks)
-                written.extend(chunks)
-            also: list[Action] = [] if apart else [("Put", {"Item": item}) for item in chunks]
-            part = list(pending)[: schema.SLICE] if document.paged else list(pending)
-            touched = [_apply(document, slot, pending[slot]) for slot in part]
-            rest[:] = [slot for slot in pending if slot not in set(part)]
-            return also if any(touched) or also or newly else None
+                written.extend(item for some in (*chunks.values(), items) for item in some)
+                self.table.batch_write(written)
+            part = pending[: schema.SLICE] if document.paged else pending
+            rest[:] = pending[len(part) :]
+            also: list[Action] = [] if apart else [("Put", {"Item": item}) for item in items]
+            touched = newly
+            for slot in part:
+                if slot[0] == METRICS:
+                    tail, writes = _tail_and_writes(document, slot[1], points, chunks, apart)
+                    also += writes
+                    touched |= _set_latest(document, slot[1], _latest(points[slot[1]]), tail)
+                else:
+                    touched |= _apply(document, slot, values[slot])
+            return also if touched or also else None
 
-        rest: list[tuple[str, str]] = []
+        rest: list[Slot] = []
         while True:
             self._edit_run(run_id, change)
-            pending = {slot: pending[slot] for slot in rest}
-            chunks.clear()  # they were written with the first slice
+            pending = list(rest)
+            items.clear()  # they were written with the first slice
             model_ids.clear()
             if not pending:
                 return
+
+
+def _tail_and_writes(
+    document: Document,
+    name: str,
+    points: dict[str, list[Point]],
+    chunks: dict[str, list[Item]],
+    apart: bool,
+) -> tuple[Tail | None, list[Action]]:
+    """What of a metric's points is written with the document, and its open tail then."""
+    old = document.get(METRICS, name)
+    tail = None if old is None else tail_of(bytes(old))  # type: ignore[arg-type]
+    if apart:
+        return tail, []
+    added = appended(document.pk, name, points[name], tail)
+    if added is None:
+        return tail, [("Put", {"Item": item}) for item in chunks[name]]
+    return added[0], [added[1]]
 
 
 def _by_name(metrics: Iterable[Metric]) -> dict[str, list[Point]]:
@@ -213,18 +243,27 @@ def _check_params(document: Document, run_id: str, params: Sequence[Param]) -> N
         )
 
 
-def _apply(document: Document, slot: tuple[str, str], value: str | bytes) -> bool:
-    """Set one value; False when it changes nothing."""
-    section, name = slot
-    old = document.get(section, name)
-    if old == value:
+def _set_latest(document: Document, name: str, point: Point, tail: Tail | None) -> bool:
+    """Set a metric's latest point and open tail; False when that changes nothing."""
+    old = document.get(METRICS, name)
+    if old is not None:
+        before = latest_of(bytes(old))  # type: ignore[arg-type]
+        if point.recency <= before.recency:
+            point = before
+    value = latest_value(point, tail)
+    if value == old:
         return False
-    if section == METRICS and old is not None:
-        before, now = (next(unpack(bytes(one))) for one in (old, value))  # type: ignore[arg-type]
-        if now.recency <= before.recency:
-            return False
+    document.set(METRICS, name, value)
+    return True
+
+
+def _apply(document: Document, slot: Slot, value: str) -> bool:
+    """Set a param or a tag; False when it changes nothing."""
+    section, name = slot
+    if document.get(section, name) == value:
+        return False
     if slot == (TAGS, MLFLOW_RUN_NAME):
-        rename(document, str(value))
+        rename(document, value)
     else:
         document.set(section, name, value)
     return True
