@@ -201,6 +201,28 @@ def save(table: Table, document: Document, also: Sequence[Action]) -> None:
         create(table, document, also)
 
 
+def set_in_head(document: Document, names: Sequence[str]) -> Action:
+    """Writes these attributes of a document as it was read, and nothing else of it.
+
+    Its condition fails when the document has changed since. For changes of many documents in few
+    transactions.
+    """
+    values = {f":v{at}": document.head[name] for at, name in enumerate(names)}
+    sets = [f"#n{at} = :v{at}" for at in range(len(names))]
+    update = {
+        "Key": (document.pk, keys.HEAD),
+        "UpdateExpression": f"SET rev = :next, {', '.join(sets)}",
+        "ConditionExpression": "rev = :rev",
+        "ExpressionAttributeNames": {f"#n{at}": name for at, name in enumerate(names)},
+        "ExpressionAttributeValues": {
+            ":rev": document.revision,
+            ":next": document.revision + 1,
+            **values,
+        },
+    }
+    return ("Update", update)
+
+
 def _save(table: Table, document: Document, also: Sequence[Action]) -> None:
     first, *pages = document.items()
     condition, values = "rev = :rev", {":rev": document.revision}

@@ -99,7 +99,7 @@ def translated(error: ClientError | BotoCoreError, uri: str) -> MlflowException:
     if code in _CREDENTIALS:
         text = f"AWS refused our credentials for {uri} ({code}); renew them, and check the clock."
         return MlflowException(text, error_code=INVALID_STATE)
-    if code in BUSY:
+    if code in BUSY or BUSY.intersection(reasons_of(error)):
         return busy(uri)
     return MlflowException(
         f"DynamoDB refused {error.operation_name} on {uri}: {code}.", error_code=INTERNAL_ERROR

@@ -141,8 +141,8 @@ class Table:
         answer = self._call("update_item", Key=_key(key), **_encoded(parameters))
         return from_item(answer.get("Attributes", {}))
 
-    def transact(self, actions: Sequence[Action]) -> None:
-        """All actions or none. Raises ConditionFailed.
+    def transact(self, actions: Sequence[Action], *, patient: bool = True) -> None:
+        """All actions or none. Raises ConditionFailed; without patience throttling is an error.
 
         The token makes repeats, also those after an answer that got lost, do it once
         (docs.aws.amazon.com, TransactWriteItems, ClientRequestToken: for ten minutes).
@@ -154,6 +154,7 @@ class Table:
         self._call(
             "transact_write_items",
             named=False,
+            patient=patient,
             TransactItems=named,
             ClientRequestToken=uuid.uuid4().hex,
         )
@@ -179,6 +180,10 @@ class Table:
     def wait(self, seconds: float) -> None:
         """Let time pass, for what another process is about to finish."""
         self._pause(seconds)
+
+    def now(self) -> float:
+        """Seconds of a clock that only goes forward."""
+        return self._now()
 
     def attempts(self) -> Iterator[None]:
         """Iterate to try again with growing random pauses until the request's time is over."""
@@ -214,7 +219,9 @@ class Table:
             if not requests:
                 return
 
-    def _call(self, operation: str, *, named: bool = True, **parameters: Any) -> dict[str, Any]:
+    def _call(
+        self, operation: str, *, named: bool = True, patient: bool = True, **parameters: Any
+    ) -> dict[str, Any]:
         if named:
             parameters["TableName"] = self.uri.table
         for _ in self.attempts():
@@ -222,7 +229,7 @@ class Table:
                 answer: dict[str, Any] = getattr(self._client, operation)(**parameters)
                 return answer
             except ClientError as error:
-                if not self._again(error):
+                if not self._again(error) or not patient:
                     raise translated(error, str(self.uri)) from error
             except BotoCoreError as error:
                 raise translated(error, str(self.uri)) from error

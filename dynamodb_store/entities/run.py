@@ -2,7 +2,8 @@
 
 While a run is under way its entry only points to it, so that logging writes no shared partition.
 When it has ended the entry holds a copy, rewritten with every later change, so that a search reads
-thousands of runs with a few Queries.
+thousands of runs with a few Queries. A run that went quiet without ending gets a copy from the
+search that finds it (``settled``); its next change takes the copy away again.
 """
 
 from __future__ import annotations
@@ -25,8 +26,9 @@ from mlflow.entities import (
     RunTag,
 )
 from mlflow.utils.mlflow_tags import MLFLOW_RUN_NAME
+from mlflow.utils.time import get_current_time_millis
 
-from dynamodb_store import keys, schema
+from dynamodb_store import documents, keys, schema
 from dynamodb_store.codec import Item
 from dynamodb_store.documents import Document
 from dynamodb_store.entities.dataset import input_of
@@ -39,6 +41,9 @@ MEASURED = "q"
 SECTIONS = (TAGS, PARAMS, METRICS, DATASETS, MODELS_IN, MODELS_OUT, MEASURED)
 COPIED = "copied"
 """Whether the run's list entry holds a copy that each change has to renew."""
+CHANGED = "changed"
+"""When the run was last changed, by the clock of the server that did: tells quiet runs."""
+_NOT_COPIED = frozenset({CHANGED})
 
 
 def id_of(document: Document) -> str:
@@ -46,31 +51,82 @@ def id_of(document: Document) -> str:
     return document.pk.removeprefix("R#")
 
 
+def has_ended(document: Document) -> bool:
+    """Whether the run's status is a final one."""
+    return bool(RunStatus.is_terminated(RunStatus.from_string(document.head["status"])))
+
+
 def is_active(document: Document) -> bool:
     """Whether the run is not deleted."""
     return bool(document.head["stage"] == LifecycleStage.ACTIVE)
 
 
-def entry(document: Document) -> Action:
+def entry(document: Document, *, quiet: bool = False) -> Action:
     """The write of the run's list entry; marks in the document whether it holds a copy."""
     head = document.head
     pk, sk = keys.run_entry(head["experiment_id"], head["start_time"], id_of(document))
     item: Item = {"pk": pk, "sk": sk}
-    settled = RunStatus.is_terminated(RunStatus.from_string(head["status"]))
+    settled = quiet or not is_active(document) or has_ended(document)
     head[COPIED] = False
-    if (settled or not is_active(document)) and document.size <= 4 * schema.DIGEST_BYTES:
-        packed = pack(document)
+    if settled and not document.paged and document.size <= 4 * schema.DIGEST_BYTES:
+        head[COPIED] = True  # the copy says so as well
+        packed = pack(_without_tails(document))
         if len(packed) <= schema.DIGEST_BYTES:
-            head[COPIED] = True
             item[schema.DIGEST] = packed
+        else:
+            head[COPIED] = False
     return ("Put", {"Item": item})
 
 
 def changed(document: Document) -> list[Action]:
     """What has to be written with a change of the document besides itself."""
     before = document.head[COPIED]
+    document.head[CHANGED] = get_current_time_millis()
     write = entry(document)
     return [write] if before or document.head[COPIED] else []
+
+
+def restaged(document: Document, stage: str, deleted_time: int | None) -> list[Action]:
+    """The writes that move a run to another stage, without writing its values again.
+
+    Their conditions fail when the run has changed since it was read.
+    """
+    document.head |= {"stage": stage, "deleted_time": deleted_time}
+    document.head[CHANGED] = get_current_time_millis()
+    listed = entry(document)
+    names = ["stage", "deleted_time", COPIED, CHANGED]
+    return [documents.set_in_head(document, names), listed, deletion_mark(document)]
+
+
+def deletion_mark(document: Document) -> Action:
+    """Lists the run for ``mlflow gc``, or no longer."""
+    pk, sk = keys.deleted_run(id_of(document))
+    if is_active(document):
+        return ("Delete", {"Key": (pk, sk)})
+    item = {"pk": pk, "sk": sk, "deleted_time": document.head["deleted_time"]}
+    return ("Put", {"Item": item})
+
+
+def settled(document: Document) -> list[Action]:
+    """The writes that copy a quiet run into its list; none when it is too large."""
+    listed = entry(document, quiet=True)
+    return [documents.set_in_head(document, [COPIED]), listed] if document.head[COPIED] else []
+
+
+def is_quiet(document: Document, since: int) -> bool:
+    """Whether a run is under way, has no copy, and has not been changed since a time."""
+    head = document.head
+    under_way = is_active(document) and not has_ended(document)
+    return under_way and not head[COPIED] and int(head.get(CHANGED) or 0) <= since
+
+
+def _without_tails(document: Document) -> Document:
+    """The run for readers, who need not know which tails of metrics are open."""
+    values = {
+        slot: value[:POINT_BYTES] if slot[0] == METRICS else value
+        for slot, value in document.values.items()
+    }
+    return Document(document.pk, document.head, SECTIONS, document.revision, values)
 
 
 def pack(document: Document) -> bytes:
@@ -79,11 +135,11 @@ def pack(document: Document) -> bytes:
     blobs: list[list[str]] = []
     for (section, name), value in document.values.items():
         if isinstance(value, bytes):
-            kept = value[:POINT_BYTES] if section == METRICS else value  # no open tail: for writers
-            blobs.append([section, name, kept.hex()])
+            blobs.append([section, name, value.hex()])
         else:
             values.append([section, name, value])
-    text = json.dumps([document.pk, document.head, document.revision, values, blobs])
+    head = {name: value for name, value in document.head.items() if name not in _NOT_COPIED}
+    text = json.dumps([document.pk, head, document.revision + 1, values, blobs])
     return zlib.compress(text.encode("utf-8", "surrogatepass"), 6)
 
 

@@ -10,6 +10,7 @@ from mlflow.entities import Metric, Param, RunTag
 from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE, RESOURCE_DOES_NOT_EXIST
 from mlflow.utils.mlflow_tags import MLFLOW_LOGGED_MODELS, MLFLOW_RUN_NAME
+from mlflow.utils.time import get_current_time_millis
 from mlflow.utils.validation import (
     _validate_batch_log_data,
     _validate_batch_log_limits,
@@ -33,7 +34,7 @@ from dynamodb_store.entities.points import (
     point_of,
     tail_of,
 )
-from dynamodb_store.entities.run import COPIED, METRICS, PARAMS, TAGS
+from dynamodb_store.entities.run import CHANGED, COPIED, METRICS, PARAMS, TAGS
 from dynamodb_store.errors import ConditionFailed, TooLarge
 from dynamodb_store.table import Action
 from dynamodb_store.tracking.logged_models.metrics import ModelMetrics, of_models
@@ -79,7 +80,7 @@ class Logging(ModelMetrics):
         try:
             self.table.update(
                 (keys.run(run_id), keys.HEAD),
-                UpdateExpression="SET #s.#t.#tag = :value, #rev = #rev + :one",
+                UpdateExpression="SET #s.#t.#tag = :value, #rev = #rev + :one, #changed = :now",
                 ConditionExpression=_TAG_AT_ONCE,
                 ExpressionAttributeNames={
                     "#tag": tag.key,
@@ -88,11 +89,13 @@ class Logging(ModelMetrics):
                     "#rev": schema.REVISION,
                     "#pages": schema.PAGES,
                     "#copied": COPIED,
+                    "#changed": CHANGED,
                     "#stage": "stage",
                 },
                 ExpressionAttributeValues={
                     ":value": tag.value,
                     ":one": 1,
+                    ":now": get_current_time_millis(),
                     ":active": "active",
                     ":no": False,
                     ":zero": 0,

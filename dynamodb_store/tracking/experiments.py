@@ -33,6 +33,7 @@ from dynamodb_store.tracking.base import (
     check_experiment_active,
 )
 
+_DELETING = "deleting"
 _ALL = LifecycleStage.view_type_to_stages(ViewType.ALL)
 _ACTIVE = LifecycleStage.view_type_to_stages(ViewType.ACTIVE_ONLY)
 _DELETED = LifecycleStage.view_type_to_stages(ViewType.DELETED_ONLY)
@@ -125,22 +126,22 @@ class Experiments(Base):
         return [id_of(one) for one in found if one.head["stage"] == LifecycleStage.ACTIVE]
 
     def delete_experiment(self, experiment_id: str) -> None:
-        self._experiment(experiment_id, _ACTIVE)
         # The runs first: when this is cut short the experiment is still there to be deleted again.
-        self._move_runs(experiment_id, LifecycleStage.DELETED)
+        began = self._edit_experiment(experiment_id, _ACTIVE, _note_deletion).head[_DELETING]
+        self._move_runs(experiment_id, LifecycleStage.DELETED, began)
         self._edit_experiment(
             experiment_id, _ACTIVE, lambda document: _stage(document, LifecycleStage.DELETED)
         )
 
     def restore_experiment(self, experiment_id: str) -> None:
         self._experiment(experiment_id, _DELETED)
-        self._move_runs(experiment_id, LifecycleStage.ACTIVE)
+        self._move_runs(experiment_id, LifecycleStage.ACTIVE, 0)
         self._edit_experiment(
             experiment_id, _DELETED, lambda document: _stage(document, LifecycleStage.ACTIVE)
         )
 
-    def _move_runs(self, experiment_id: str, stage: str) -> None:
-        raise NotImplementedError  # in Runs
+    def _move_runs(self, experiment_id: str, stage: str, since: int) -> None:
+        raise NotImplementedError  # in MoveRuns
 
     def rename_experiment(self, experiment_id: str, new_name: str) -> None:
         _validate_experiment_name(new_name)
@@ -196,6 +197,15 @@ def _name(name: str, experiment_id: str) -> Action:
     return ("Put", {"Item": item, "ConditionExpression": "attribute_not_exists(pk)"})
 
 
+def _note_deletion(document: Document) -> list[Action] | None:
+    """From when on a deleted run counts as deleted with its experiment, also in a repeat."""
+    if _DELETING in document.head:
+        return None
+    document.head[_DELETING] = get_current_time_millis()
+    return []
+
+
 def _stage(document: Document, stage: str) -> list[Action]:
     document.head |= {"stage": stage, "last_update_time": get_current_time_millis()}
+    document.head.pop(_DELETING, None)
     return []

@@ -32,12 +32,13 @@ from dynamodb_store.entities.dataset import (
     input_parts,
 )
 from dynamodb_store.entities.run import (
+    CHANGED,
     COPIED,
     DATASETS,
     SECTIONS,
     TAGS,
+    deletion_mark,
     entry,
-    id_of,
     info_of,
     run_of,
 )
@@ -75,6 +76,7 @@ class Runs(Base):
                 experiment.head["artifact_location"], run_id, "artifacts"
             ),
             COPIED: False,
+            CHANGED: get_current_time_millis(),
         }
         document = Document(keys.run(run_id), head, SECTIONS)
         for tag in all_tags:
@@ -130,20 +132,11 @@ class Runs(Base):
         return info_of(self._edit_run(run_id, change))
 
     def delete_run(self, run_id: str) -> None:
-        self._edit_run(run_id, partial(_move, stage=LifecycleStage.DELETED), active_only=False)
+        self._edit_run(run_id, partial(move, stage=LifecycleStage.DELETED), active_only=False)
         self._run_deleted(run_id)
 
     def restore_run(self, run_id: str) -> None:
-        self._edit_run(run_id, partial(_move, stage=LifecycleStage.ACTIVE), active_only=False)
-
-    def _move_runs(self, experiment_id: str, stage: str) -> None:
-        move = self.delete_run if stage == LifecycleStage.DELETED else self.restore_run
-        for run_ids in self._run_ids(experiment_id):
-            self.table.parallel(move, run_ids)
-
-    def _run_ids(self, experiment_id: str) -> list[list[str]]:
-        """The ids of an experiment's runs, shard by shard."""
-        raise NotImplementedError  # in SearchRuns
+        self._edit_run(run_id, partial(move, stage=LifecycleStage.ACTIVE), active_only=False)
 
 
 def rename(document: Document, name: str) -> None:
@@ -164,11 +157,9 @@ def _named(run_name: str | None, tags: list[RunTag]) -> tuple[str, list[RunTag]]
     return name, tags if tagged else [*tags, RunTag(MLFLOW_RUN_NAME, name)]
 
 
-def _move(document: Document, stage: str) -> list[Action]:
+def move(document: Document, stage: str) -> list[Action]:
+    """Change a run's stage."""
     deleted = stage == LifecycleStage.DELETED
     now = get_current_time_millis() if deleted else None
     document.head |= {"stage": stage, "deleted_time": now}
-    pk, sk = keys.deleted_run(id_of(document))
-    if deleted:
-        return [("Put", {"Item": {"pk": pk, "sk": sk, "deleted_time": now}})]
-    return [("Delete", {"Key": (pk, sk)})]
+    return [deletion_mark(document)]

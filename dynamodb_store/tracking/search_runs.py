@@ -1,6 +1,7 @@
 """search_runs: all lists of the experiments merged in MLflow's order; other orders keep a page.
 
-Ended runs are copied into the lists; runs under way are fetched, 100 a call.
+Ended runs are copied into the lists; runs under way are fetched, 100 a call. Those of them that
+went quiet are copied by the search that fetched them, so that the next one need not.
 """
 
 from __future__ import annotations
@@ -11,22 +12,27 @@ from itertools import islice
 from typing import Any
 
 from mlflow.entities import LifecycleStage, Run
+from mlflow.utils.time import get_current_time_millis
 from mlflow.utils.validation import _parse_experiment_ids
 
 from dynamodb_store import keys
 from dynamodb_store.codec import Item
 from dynamodb_store.documents import Document
-from dynamodb_store.entities.run import SECTIONS, run_of
+from dynamodb_store.entities.run import SECTIONS, is_quiet, run_of
 from dynamodb_store.search.page import Token, check_max_results, make_token, read_token
 from dynamodb_store.search.runs import compile_filter, compile_order
 from dynamodb_store.tracking.listing import listed_documents, merged
 from dynamodb_store.tracking.runs import Runs
+from dynamodb_store.tracking.settle import AT_MOST, settle
 
 Found = tuple[Run, Document]
 
 
 class SearchRuns(Runs):
     """See mlflow.store.tracking.abstract_store for what each method promises."""
+
+    quiet_ms = 5 * 60 * 1000
+    """A run that has not changed for so long is taken to be quiet: most such never ended."""
 
     def _search_runs(
         self,
@@ -50,9 +56,10 @@ class SearchRuns(Runs):
             None if order else after,
             max_results + 1 if plain else None,  # type: ignore[operator]
         )
+        quiet: list[Document] = []
         found = (
             (run, document)
-            for run, document in listed
+            for run, document in self._noting(quiet, listed)
             if run.info.lifecycle_stage in stages and test(run)
         )
         skipped = offset if order or after is None else 0
@@ -64,6 +71,7 @@ class SearchRuns(Runs):
             last = page[-1][0].info
             place = None if order else keys.run_order(last.start_time, last.run_id)
             token = make_token(offset + max_results, place)
+        settle(self.table, quiet)
         return [self._whole(document, with_model_inputs=False) for _, document in page], token
 
     def _run_ids(self, experiment_id: str) -> list[list[str]]:
@@ -72,6 +80,14 @@ class SearchRuns(Runs):
             [_run_id(item) for item in self.table.query_all(shard)]
             for shard in keys.run_shards(canonical)
         ]
+
+    def _noting(self, quiet: list[Document], listed: Iterator[Found]) -> Iterator[Found]:
+        """Passes runs on, and puts those aside that are worth a copy in their list."""
+        since = get_current_time_millis() - self.quiet_ms
+        for run, document in listed:
+            if len(quiet) < AT_MOST and is_quiet(document, since):
+                quiet.append(document)
+            yield run, document
 
     def _listed_runs(
         self, partitions: Sequence[str], after: str | None, first: int | None

@@ -19,6 +19,7 @@ from dynamodb_store.tracking.inputs import Inputs
 from dynamodb_store.tracking.logged_models.search import SearchLoggedModels
 from dynamodb_store.tracking.mcp.all import McpRegistry
 from dynamodb_store.tracking.missing import complete
+from dynamodb_store.tracking.move_runs import MoveRuns
 from dynamodb_store.tracking.reviews.all import Reviews
 from dynamodb_store.tracking.scorers.online import OnlineScoring
 from dynamodb_store.tracking.search_experiments import SearchExperiments
@@ -39,6 +40,7 @@ class DynamoDbTrackingStore(
     Gc,
     Reviews,
     McpRegistry,
+    MoveRuns,
     Inputs,
     Logging,
     History,
