@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 PYTEST := -m pytest -q
 
-.PHONY: up test test-all test-heavy test-on-dynamodb check bench docs fmt
+.PHONY: up test test-all test-heavy test-on-dynamodb check bench bench-store docs fmt
 
 up: $(STAMP)
 	$(BIN)/mlgate up
@@ -34,6 +34,10 @@ check: $(STAMP)
 bench: $(STAMP)
 	$(BIN)/pip install --quiet --disable-pip-version-check -e ".[bench]"
 	$(BIN)/python bench/overhead.py --markdown docs/overhead.md
+
+bench-store: $(STAMP)
+	$(BIN)/pip install --quiet --disable-pip-version-check -e ".[bench]"
+	$(BIN)/python bench/store.py --markdown docs/store-performance.md
 
 docs: $(STAMP)
 	PYTHONPATH=. $(BIN)/python tests/catalogue/routes_doc.py
