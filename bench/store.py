@@ -11,6 +11,7 @@ import contextlib
 import logging
 import os
 import platform
+import signal
 import statistics
 import sys
 import time
@@ -196,6 +197,7 @@ def _ratio(seconds: dict[str, float], other: str) -> str:
 def main() -> None:
     """Build, measure, report."""
     args = arguments()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # servers and folders go away then too
     logging.getLogger("mlflow").setLevel(logging.ERROR)
     text = report(args, run(args))
     print(text)

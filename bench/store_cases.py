@@ -13,6 +13,8 @@ from typing import Any
 from mlflow.entities import Metric, Param, RunStatus, RunTag, ViewType
 from store_data import Run
 
+from dynamodb_store import keys
+
 ACTIVE = ViewType.ACTIVE_ONLY
 Work = Callable[[], Any]
 
@@ -110,7 +112,10 @@ def _settle(side: Any, at: Places) -> Work:
     """Searches until quiet runs are copied; then the same search once more."""
     search = _search("open", "", 10, ["metrics.accuracy DESC"])(side, at)
     for _ in range(at.runs // 500 + 2 if side.meter else 0):
+        side.meter.take()
         search()
+        if side.meter.take().calls <= keys.SHARDS:
+            break
     return search
 
 

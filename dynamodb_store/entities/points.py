@@ -74,8 +74,9 @@ def pack(points: Iterable[Point]) -> bytes:
 
 
 def unpack(packed: bytes) -> Iterator[Point]:
-    """The points of ``pack``."""
-    return map(Point._make, _POINT.iter_unpack(packed))
+    """The points of ``pack``, or the latest one in ``latest_value``."""
+    whole = len(packed) // POINT_BYTES * POINT_BYTES
+    return map(Point._make, _POINT.iter_unpack(packed[:whole]))
 
 
 def latest_value(point: Point, tail: Tail | None) -> bytes:

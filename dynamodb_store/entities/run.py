@@ -43,7 +43,6 @@ COPIED = "copied"
 """Whether the run's list entry holds a copy that each change has to renew."""
 CHANGED = "changed"
 """When the run was last changed, by the clock of the server that did: tells quiet runs."""
-_NOT_COPIED = frozenset({CHANGED})
 
 
 def id_of(document: Document) -> str:
@@ -70,7 +69,7 @@ def entry(document: Document, *, quiet: bool = False) -> Action:
     head[COPIED] = False
     if settled and not document.paged and document.size <= 4 * schema.DIGEST_BYTES:
         head[COPIED] = True  # the copy says so as well
-        packed = pack(_without_tails(document))
+        packed = pack(_for_readers(document))
         if len(packed) <= schema.DIGEST_BYTES:
             item[schema.DIGEST] = packed
         else:
@@ -120,13 +119,14 @@ def is_quiet(document: Document, since: int) -> bool:
     return under_way and not head[COPIED] and int(head.get(CHANGED) or 0) <= since
 
 
-def _without_tails(document: Document) -> Document:
-    """The run for readers, who need not know which tails of metrics are open."""
+def _for_readers(document: Document) -> Document:
+    """The run without what only writers need: which tails of metrics are open, its last change."""
     values = {
         slot: value[:POINT_BYTES] if slot[0] == METRICS else value
         for slot, value in document.values.items()
     }
-    return Document(document.pk, document.head, SECTIONS, document.revision, values)
+    head = {name: value for name, value in document.head.items() if name != CHANGED}
+    return Document(document.pk, head, SECTIONS, document.revision, values)
 
 
 def pack(document: Document) -> bytes:
@@ -138,8 +138,7 @@ def pack(document: Document) -> bytes:
             blobs.append([section, name, value.hex()])
         else:
             values.append([section, name, value])
-    head = {name: value for name, value in document.head.items() if name not in _NOT_COPIED}
-    text = json.dumps([document.pk, head, document.revision + 1, values, blobs])
+    text = json.dumps([document.pk, document.head, document.revision + 1, values, blobs])
     return zlib.compress(text.encode("utf-8", "surrogatepass"), 6)
 
 
