@@ -13,7 +13,7 @@ from dynamodb_store import keys, schema
 from dynamodb_store.codec import Item
 from dynamodb_store.documents import Document
 from dynamodb_store.entities import run
-from dynamodb_store.entities.points import Point, chunk_items, unpack
+from dynamodb_store.entities.points import Point, chunk_items, raw_points, unpack
 from dynamodb_store.table import Table
 from dynamodb_store.transfer.kind import Kind
 from dynamodb_store.transfer.rows import Row, Rows, by
@@ -58,7 +58,7 @@ def _points(table: Table, document: Document) -> Iterator[Rows]:
     for name in document.section(run.METRICS):
         seen: set[bytes] = set()
         for item in table.query_all(document.pk, prefix=keys.points_of(name)):
-            packed = item["points"]
+            packed = raw_points(item)
             fresh: list[Row] = []
             for at, point in enumerate(unpack(packed)):
                 raw = packed[24 * at : 24 * at + 24]

@@ -23,7 +23,7 @@ from dynamodb_store.codec import Item
 from dynamodb_store.documents import Document
 from dynamodb_store.entities import run
 from dynamodb_store.entities.dataset import input_parts, input_value
-from dynamodb_store.entities.points import pack, unpack
+from dynamodb_store.entities.points import latest_of, pack
 from dynamodb_store.table import Table
 from dynamodb_store.transfer.datasets import dataset_id, fields_of_row
 from dynamodb_store.transfer.kind import Child, Kind, not_null
@@ -204,7 +204,7 @@ def _add_rows(rows: Rows, document: Document) -> None:
         for key, value in document.section(section).items():
             rows[table].append({"key": key, "value": value, "run_uuid": run_id})
     for key, value in document.section(run.METRICS).items():
-        point = next(unpack(bytes(value)))  # type: ignore[arg-type]
+        point = latest_of(bytes(value))  # type: ignore[arg-type]
         rows["latest_metrics"].append(row_of_point(run_id, key, point))
     _add_inputs(rows, document)
 
