@@ -11,7 +11,8 @@ import zlib
 from typing import Any, NamedTuple
 
 from mlflow.entities import Expectation, Feedback
-from mlflow.entities.assessment import Assessment, AssessmentError, IssueReference
+from mlflow.entities.assessment import Assessment, IssueReference
+from mlflow.entities.assessment_error import AssessmentError
 from mlflow.entities.assessment_source import AssessmentSource
 from mlflow.exceptions import MlflowException
 from mlflow.store.tracking.utils.trace_analytics import assessment_aggregate

@@ -9,7 +9,7 @@ from itertools import islice
 
 from mlflow.utils.validation import _parse_experiment_id
 
-from dynamodb_store import keys
+from dynamodb_store import keys, schema
 from dynamodb_store.codec import Item
 from dynamodb_store.entities.trace import place_of, unlisted
 from dynamodb_store.errors import ConditionFailed
@@ -50,8 +50,11 @@ class DeleteTraces(TraceBase):
             if document is None or document.head["experiment_id"] != experiment_id:
                 return False
             self._purge_trace(trace_id)
+            own = [(item["pk"], item["sk"]) for item in items if item["sk"] != keys.HEAD]
+            # Pages may hold what the lists mark the trace by, so they go with the head.
+            pages = [key for key in own if key[1] < keys.HEAD_END][: schema.SLICE]
             # Chunks before their parts: keys are in this order.
-            rest = [(item["pk"], item["sk"]) for item in items if item["sk"] != keys.HEAD]
+            rest = [key for key in own if key not in pages]
             for at in range(0, len(rest), _AT_ONCE):
                 self.table.batch_write(deletes=rest[at : at + _AT_ONCE])
             head: Item = {
@@ -60,6 +63,7 @@ class DeleteTraces(TraceBase):
                 "ExpressionAttributeValues": {":rev": document.revision},
             }
             actions: list[Action] = [("Delete", head), *unlisted(place_of(document))]
+            actions += [("Delete", {"Key": key}) for key in pages]
             try:
                 self.table.transact(actions)
                 return True
