@@ -51,7 +51,7 @@ def test_writes(dynamo: Any, calls: Callable[..., int]) -> None:
     assert calls("link_traces_to_run", [f"tr-{i}" for i in range(100)], "run") == 4
     assert calls("unlink_traces_from_run", [f"tr-{i}" for i in range(100)], "run") == 4
     assert calls("link_prompts_to_trace", "tr-1", [PromptVersion("p", 1, "t")]) == 2
-    assert calls("delete_traces", "0", trace_ids=["tr-1"]) == 4
+    assert calls("delete_traces", "0", trace_ids=["tr-1"]) == 5
 
 
 def test_reads(dynamo: Any, calls: Callable[..., int]) -> None:
