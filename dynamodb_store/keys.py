@@ -222,6 +222,8 @@ def version_entry(model_id: str, number: int) -> str:
 
 WEBHOOKS = "RW"
 """Partition of all webhooks, by id."""
+DELETED_WEBHOOKS = "RW#deleted"
+"""Webhooks that an imported database had as deleted, for the way back."""
 
 
 # -- logged models --

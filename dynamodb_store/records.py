@@ -255,19 +255,29 @@ def owner_of(table: Table, name: Key) -> str | None:
 
 def _item(table: Table, record: Record) -> Item:
     """The record's item; parts of a large body are written here, before it."""
+    *parts, item = items_of(record)
+    table.batch_write(parts)
+    return item
+
+
+def items_of(record: Record) -> list[Item]:
+    """The items of a record: the parts of a large body, then the one that makes them count."""
     text = json.dumps(record.body, separators=(",", ":"))
     packed = zlib.compress(text.encode("utf-8", "surrogatepass"), 6)
     item: Item = {"pk": record.partition, "sk": record.sk, "rev": record.revision + 1}
     if len(packed) <= schema.PART_BYTES:
-        return {**item, "doc": packed}
+        return [{**item, "doc": packed}]
     content = sha256(packed).hexdigest()[:16]
-    parts = [packed[at : at + schema.PART_BYTES] for at in range(0, len(packed), schema.PART_BYTES)]
     place = _parts_of(record.partition, record.sk)
-    table.batch_write(
-        {"pk": place, "sk": f"{content}#{number:04d}", "doc": part}
-        for number, part in enumerate(parts)
-    )
-    return {**item, "parts": content}
+    parts: list[Item] = [
+        {
+            "pk": place,
+            "sk": f"{content}#{number:04d}",
+            "doc": packed[at : at + schema.PART_BYTES],
+        }
+        for number, at in enumerate(range(0, len(packed), schema.PART_BYTES))
+    ]
+    return [*parts, {**item, "parts": content}]
 
 
 def of_item(table: Table, item: Item) -> Record:
@@ -282,7 +292,6 @@ def of_item(table: Table, item: Item) -> Record:
 
 
 def remove_parts(table: Table, partition: str, sk: str) -> None:
-    """Remove the parts of a record that is gone."""
     place = _parts_of(partition, sk)
     keys = [(place, part["sk"]) for part in table.query_all(place)]
     if keys:

@@ -11,9 +11,11 @@ from dynamodb_store.transfer.experiments import Experiments
 from dynamodb_store.transfer.kind import Kind
 from dynamodb_store.transfer.logged_models import LoggedModelMetrics, LoggedModels
 from dynamodb_store.transfer.metrics import Metrics
+from dynamodb_store.transfer.registry import RegisteredModels
 from dynamodb_store.transfer.runs import Runs
 from dynamodb_store.transfer.trace_links import TraceLinks
 from dynamodb_store.transfer.traces import Traces
+from dynamodb_store.transfer.webhooks import Webhooks
 
 KINDS: tuple[Kind, ...] = (
     Experiments(),
@@ -24,11 +26,15 @@ KINDS: tuple[Kind, ...] = (
     LoggedModelMetrics(),
     Traces(),
     TraceLinks(),
+    RegisteredModels(),
+    Webhooks(),
 )
 
 PREFIXES = (
     *("C", "E#", "N#", keys.EXPERIMENTS, "R#", "L#", "Z#", "S#", "Y#", keys.IMPORT[0]),
     *("LM#", "LML#", "LMZ#"),
+    *("RM#", "RN#", keys.MODELS, keys.PROMPTS, keys.DELETED_MODELS, "RR#", "RS#"),
+    *(keys.WEBHOOKS, f"{keys.WEBHOOKS}//", keys.DELETED_WEBHOOKS, f"{keys.DELETED_WEBHOOKS}//"),
     *("TR#", "TRL#", "TRS#", "TRU#", "TRA#", "TRR#"),
 )
 """What the partition keys of all carried items begin with, or are when without ``#``."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
@@ -31,6 +32,8 @@ class Sql:
 
     def __init__(self, uri: str, *, make: bool = False) -> None:
         self.name = without_password(uri)
+        if not make:
+            _refuse_missing_file(uri)  # SQLite would make an empty one
         self._engine = create_sqlalchemy_engine_with_retry(uri)
         if make and _is_empty_database(self._engine):
             _initialize_tables(self._engine)
@@ -126,6 +129,12 @@ class Sql:
     def close(self) -> None:
         """Give the connections up."""
         self._engine.dispose()
+
+
+def _refuse_missing_file(uri: str) -> None:
+    url = make_url(uri)
+    if url.get_backend_name() == "sqlite" and url.database and not Path(url.database).is_file():
+        raise MlflowException(f"There is no file {url.database}.", INVALID_STATE)
 
 
 def without_password(uri: str) -> str:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from moto import mock_aws
@@ -45,3 +47,26 @@ def test_nothing_is_deleted_without_a_yes(
 def test_a_uri_that_is_none_is_a_sentence(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["store", "create-table", "sqlite:///x"]) == 1
     assert capsys.readouterr().err.startswith("mlgate: ")
+
+
+def test_an_import_from_what_is_no_database_of_mlflow_is_a_sentence(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    assert main(["store", "create-table", URI]) == 0
+    path = tmp_path / "other.db"
+    assert main(["store", "import", "--from", f"sqlite:///{path}", URI]) == 1
+    assert capsys.readouterr().err == f"mlgate: There is no file {path}.\n"
+    assert not path.exists()
+    with sqlite3.connect(path) as database:
+        database.execute("create table t (a)")
+    database.close()
+    assert main(["store", "import", "--from", f"sqlite:///{path}", "--to", URI]) == 1
+    assert "is not a database of MLflow" in capsys.readouterr().err
+
+
+def test_an_import_says_where_to(capsys: pytest.CaptureFixture[str]) -> None:
+    for where in ([], [URI, "--to", URI]):
+        with pytest.raises(SystemExit) as wrong:
+            main(["store", "import", "--from", "sqlite:///x.db", *where])
+        assert wrong.value.code == 2
+        capsys.readouterr()
