@@ -25,7 +25,7 @@ TABLES = (
     "model_version_tags", "webhooks", "webhook_events",
 )  # fmt: skip
 RUN = "0" * 31 + "1"
-URL = "https://192.0.2.1/hook"
+URL = "https://93.184.216.34/hook"
 EVENTS = [WebhookEvent(WebhookEntity.MODEL_VERSION, WebhookAction.CREATED)]
 
 
