@@ -94,6 +94,7 @@ def test_the_registry_survives_there_and_back(
         one.close()
 
     clock = Clock()
+    clock.seconds = 4_000_000_000  # later than the real time, at which all was made
     monkeypatch.setattr("mlflow.utils.time.time", clock)
     both = Registries(sql_registry, DynamoDbRegistryStore(table, None), clock)
     for name in ("m ☃ #", "new name", "renamed", "empty", "prompt"):
