@@ -132,13 +132,12 @@ def measure(side: Side, case: Case, at: Places, repeat: int, result: Result) -> 
     result.seconds[side.name] = statistics.median(taken)
 
 
-def run(args: argparse.Namespace) -> list[Result]:
+def run(args: argparse.Namespace, results: dict[str, Result]) -> None:
     """All cases on all sides, case by case, so that sides share what the machine does."""
     with contextlib.ExitStack() as stack:
         sides = [stack.enter_context(SIDES[name]()) for name in args.sides.split(",")]
         places = {side.name: build(side, args) for side in sides}
         own = {name: {case.name: case for case in cases(at)} for name, at in places.items()}
-        results: dict[str, Result] = {}
         for name in max(own.values(), key=len):
             result = results.setdefault(name, Result(name))
             print(name, file=sys.stderr, flush=True)
@@ -150,7 +149,6 @@ def run(args: argparse.Namespace) -> list[Result]:
                 except Exception as error:  # noqa: BLE001 - the table names it
                     traceback.print_exc()
                     result.failed[side.name] = type(error).__name__
-        return list(results.values())
 
 
 def report(args: argparse.Namespace, results: list[Result]) -> str:
@@ -199,8 +197,12 @@ def main() -> None:
     args = arguments()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # servers and folders go away then too
     logging.getLogger("mlflow").setLevel(logging.ERROR)
-    text = report(args, run(args))
-    print(text)
+    results: dict[str, Result] = {}
+    try:
+        run(args, results)
+    finally:  # what was measured before the run was ended counts too
+        text = report(args, list(results.values()))
+        print(text, flush=True)
     if args.markdown:
         page = args.markdown.read_text("utf-8")
         before, mark, _ = page.partition("<!-- measured -->\n")
