@@ -21,7 +21,7 @@ from gateway.cli.common import (
     store_of,
 )
 from gateway.cli.probe import difference, version_of
-from gateway.idp.discovery import IssuerClient
+from gateway.idp.discovery import IssuerClient, Metadata, may_carry_secrets
 from gateway.idp.jwks import FetchFailed
 from gateway.roles import RolesError
 from gateway.roles_watch import read_roles
@@ -133,7 +133,7 @@ async def check_network(settings: Settings, report: Report) -> None:
         await _try(report, f"mlflow {url}", partial(_check_mlflow, settings, url, report))
     for provider in settings.identity:
         what = f"identity {provider.name}"
-        await _try(report, what, partial(_check_provider, provider, what, report))
+        await _try(report, what, partial(_check_provider, settings, provider, what, report))
     await _try(report, "store", partial(_check_store, settings, report))
 
 
@@ -162,13 +162,31 @@ async def _check_mlflow(settings: Settings, url: str, report: Report) -> None:
         report.hint(what, f"{many}; mlgate routes --upstream {url} lists them")
 
 
-async def _check_provider(provider: IdentityProvider, what: str, report: Report) -> None:
+async def _check_provider(
+    settings: Settings, provider: IdentityProvider, what: str, report: Report
+) -> None:
     client = IssuerClient(provider)
     try:
         await client.keys()
+        report.good(what, f"{provider.issuer} publishes usable keys")
+        if provider.client_id:
+            _check_sign_in(settings, await client.metadata(), what, report)
     finally:
         await client.close()
-    report.good(what, f"{provider.issuer} publishes usable keys")
+
+
+def _check_sign_in(settings: Settings, metadata: Metadata, what: str, report: Report) -> None:
+    """A browser could be sent there, as far as the provider's metadata tells."""
+    missing = [
+        name
+        for name in ("authorization_endpoint", "token_endpoint")
+        if not may_carry_secrets(str(metadata.document.get(name)), metadata.issuer)
+    ]
+    if missing:
+        report.hint(what, f"no sign-in with a browser: its metadata has no {', '.join(missing)}")
+        return
+    back = f"{settings.public_url}/access/callback"
+    report.good(what, f"signs in with a browser; register {back} with it")
 
 
 async def _check_store(settings: Settings, report: Report) -> None:

@@ -320,7 +320,10 @@ def _welcome(
     python = os.path.relpath(sys.executable)
     alice = accounts.people[0]
     print(f"\nmlgate is up: {url}   (data in {data})\n")
-    print("Sign in with one of these (API token, or name and password at the sign-in service):")
+    print(
+        "Open it in a browser, or use a client, and sign in as one of these (name and password, or"
+    )
+    print("API token):")
     for account in accounts.people:
         groups = ", ".join(account.groups)
         print(f"  {account.name:6} {groups:13} password {account.password}")

@@ -13,6 +13,7 @@ from urllib.parse import urlencode
 
 import pytest
 
+from gateway.cli.check import Report, _check_provider
 from gateway.devidp import Accounts, provider_settings, serve
 from gateway.devidp.issuer import Issuer
 from gateway.devidp.signing import SigningKey
@@ -146,3 +147,16 @@ async def test_its_refresh_token_is_no_credential(up: Up) -> None:
     assert seen.status == 401
     clock.advance(31 * 86_400)
     assert issuer.refreshed(token) is None
+
+
+async def test_check_says_what_to_register(up: Up, capsys: pytest.CaptureFixture[str]) -> None:
+    settings = up.world.gateways[0].settings
+    (provider,) = settings.identity
+    await _check_provider(settings, provider, "identity dev", Report())
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 2
+    assert settings.public_url + "/access/callback" in lines[1]
+    del up.world.issuer.discovery_changes["token_endpoint"]
+    bare = up.world.identity()
+    await _check_provider(settings, bare, "identity corp", Report())
+    assert "no token_endpoint" in capsys.readouterr().out
