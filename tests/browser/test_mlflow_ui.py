@@ -46,7 +46,6 @@ IGNORED = (
     "/assistant/",  # a shell on MLflow's host: refused for everyone
     "/demo/",
     "/gateway/",
-    "/gateway-proxy",
     "/mcp-servers",
     "/jobs",
     "/favicon",

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 
 import pytest
 
 from gateway.settings import Limits, Session
-from tests.unit.browser.conftest import HTML, UI_CSP, World
+from tests.unit.browser.conftest import HTML, SAME, UI_CSP, World
 
 STATIC = Path(__file__).parents[3] / "gateway" / "web" / "static"
 
@@ -119,3 +120,17 @@ async def test_names_with_markup_are_text(world: World) -> None:
     seen = await browser.get("/nothing")
     assert "<script>alert" not in seen.text
     assert "&lt;script&gt;alert(1)&lt;/script&gt;" in seen.text
+
+
+async def test_mlflows_page_is_told_of_no_ai_gateway_instead_of_refused(world: World) -> None:
+    path = "/ajax-api/2.0/mlflow/gateway-proxy?gateway_path=api%2F2.0%2Fendpoints%2F"
+    browser = await world.signed_in()
+    seen = await browser.get(path, {"Accept": "*/*"})
+    assert (seen.status, json.loads(seen.body)) == (200, {"endpoints": []})
+    assert (await world.browser().get(path, {"Accept": "*/*"})).status == 401
+    token = await browser.ask("POST", "/access/api/v1/tokens", SAME, json={})
+    bearer = {"Authorization": f"Bearer {json.loads(token.body)['token']}"}
+    assert (await world.browser().get(path, bearer)).status == 403
+    body = {"gateway_path": "../../x", "json_data": {}}
+    posted = await browser.ask("POST", path.partition("?")[0], SAME, json=body)
+    assert posted.status == 403
