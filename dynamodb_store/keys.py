@@ -354,6 +354,7 @@ def scorer_version(version: int) -> str:
 
 # -- traces, spans, assessments --
 
+MS_A_DAY = 86_400_000
 CHUNKS, PARTS = "S#", "T#"
 """What the sort keys of a trace's chunks of spans, and of their parts, begin with. Parts are
 written first and read last, so that whoever sees a chunk sees its parts."""
@@ -382,6 +383,24 @@ def trace_shards(experiment_id: str) -> list[str]:
 def trace_order(timestamp: int, trace_id: str) -> str:
     """Newest first, then by id: MLflow's order of traces."""
     return f"{descending(timestamp)}#{text(trace_id)}"
+
+
+def gateway_shards(day: int) -> list[str]:
+    """The partitions that list what calls through the AI gateway cost on a day since 1970."""
+    return [f"TRG#{day}#{shard}" for shard in range(SHARDS)]
+
+
+def gateway_entry(timestamp: int, trace_id: str) -> Key:
+    """The cost of one trace there, by time, oldest first."""
+    day = timestamp // MS_A_DAY
+    order = f"{ascending(timestamp)}#{text(trace_id)}"
+    return (f"TRG#{day}#{shard_of(trace_id)}", order)
+
+
+def just_before_time(timestamp: int) -> str:
+    """In a list that is newest first: what comes after this are the entries of this time and
+    older ones."""
+    return f"{descending(timestamp)}"
 
 
 def trace_entry(experiment_id: str, timestamp: int, trace_id: str) -> Key:

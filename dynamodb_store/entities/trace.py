@@ -11,7 +11,7 @@ import json
 from dataclasses import dataclass
 from functools import cached_property
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, NamedTuple
 
 from mlflow.entities import TraceInfo, TraceLocation, TraceState
 from mlflow.exceptions import MlflowException
@@ -21,7 +21,7 @@ from mlflow.store.tracking.utils.trace_analytics import (
     TOKEN_COLUMN_BY_KEY,
     compatibility_metadata_from_columns,
 )
-from mlflow.tracing.constant import TraceTagKey
+from mlflow.tracing.constant import CostKey, TraceMetadataKey, TraceTagKey
 
 from dynamodb_store import keys, schema
 from dynamodb_store.codec import Item
@@ -169,6 +169,14 @@ class TraceView:
         )
 
 
+class Cost(NamedTuple):
+    """What a call through the AI gateway cost, for its budgets; ``total`` as JSON."""
+
+    endpoint_id: str
+    username: str | None
+    total: str
+
+
 @dataclass(frozen=True)
 class Place:
     """Where the lists name a trace."""
@@ -181,6 +189,7 @@ class Place:
     source_runs: frozenset[str]
     issues: frozenset[str]
     copied: bool
+    cost: Cost | None
 
     @property
     def entry(self) -> keys.Key:
@@ -193,6 +202,14 @@ class Place:
         if self.latest_span is None:
             return None
         return keys.span_entry(self.experiment_id, self.latest_span, self.trace_id)
+
+    @property
+    def cost_entry(self) -> Item | None:
+        """In the list of what the AI gateway spent on a day."""
+        if self.cost is None:
+            return None
+        pk, sk = keys.gateway_entry(self.timestamp, self.trace_id)
+        return {"pk": pk, "sk": sk, "trace": self.trace_id, **self.cost._asdict()}
 
     @property
     def marks(self) -> set[keys.Key]:
@@ -217,7 +234,16 @@ def place_of(document: Document) -> Place:
         source_runs=frozenset(run for one in view.assessments if (run := one.source_run)),
         issues=frozenset(one.name for one in view.assessments if one.kind == "issue"),
         copied=head[COPIED],
+        cost=_cost(view),
     )
+
+
+def _cost(view: TraceView) -> Cost | None:
+    endpoint_id = view.metadata(TraceMetadataKey.GATEWAY_ENDPOINT_ID)
+    total = view.numbers[COST_COLUMN_BY_KEY[CostKey.TOTAL_COST]]
+    if endpoint_id is None or total is None:
+        return None
+    return Cost(endpoint_id, view.metadata(TraceMetadataKey.AUTH_USERNAME), json.dumps(total))
 
 
 def relisted(document: Document, before: Place | None) -> list[Action]:
@@ -240,6 +266,18 @@ def relisted(document: Document, before: Place | None) -> list[Action]:
     for pk, sk in sorted(now.marks - marked):
         actions.append(("Put", {"Item": {"pk": pk, "sk": sk, "trace": now.trace_id}}))
     actions += [("Delete", {"Key": key}) for key in sorted(marked - now.marks)]
+    return [*actions, *_cost_relisted(None if before is None else before.cost_entry, now)]
+
+
+def _cost_relisted(before: Item | None, now: Place) -> list[Action]:
+    after = now.cost_entry
+    if before == after:
+        return []
+    actions: list[Action] = []
+    if before is not None and (after is None or before["sk"] != after["sk"]):
+        actions.append(("Delete", {"Key": (before["pk"], before["sk"])}))
+    if after is not None:
+        actions.append(("Put", {"Item": after}))
     return actions
 
 
@@ -248,6 +286,8 @@ def unlisted(place: Place) -> list[Action]:
     gone = [place.entry, *sorted(place.marks)]
     if place.spans is not None:
         gone.append(place.spans)
+    if (cost := place.cost_entry) is not None:
+        gone.append((cost["pk"], cost["sk"]))
     return [("Delete", {"Key": key}) for key in gone]
 
 

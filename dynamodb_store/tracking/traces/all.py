@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dynamodb_store.tracking.traces.assessments import Assessments
 from dynamodb_store.tracking.traces.delete import DeleteTraces
+from dynamodb_store.tracking.traces.metrics import TraceMetrics
 from dynamodb_store.tracking.traces.read import ReadTraces
 from dynamodb_store.tracking.traces.sessions import TraceSessions
 from dynamodb_store.tracking.traces.spans import LogSpans
@@ -19,6 +20,7 @@ class Traces(
     Assessments,
     DeleteTraces,
     TraceSessions,
+    TraceMetrics,
 ):
     """Traces, spans and assessments, and what happens to them when runs and experiments go."""
 
