@@ -105,6 +105,7 @@ async def test_the_menu_says_who_one_is_and_signs_out_everywhere(
     await expect(share).to_be_focused()
     assert (await share.get_attribute("href") or "").endswith(f"/experiment/{experiment}")
     await expect(page.get_by_text("data-science", exact=True)).to_be_visible()
+    await expect(page.get_by_text("No runs logged")).to_be_visible()
     await page.screenshot(path=str(site.folder / "menu.png"))
     await page.get_by_role("button", name="Sign out").click()
     await page.wait_for_url(f"{site.issuer}/session/end**")
