@@ -83,10 +83,16 @@ def put_content(table: Table, partition: str, name: Callable[[str], str], body: 
 
     A repeat writes the same again. Written before the record that names it.
     """
+    record = content_record(partition, name, body)
+    table.put(_item(table, record))
+    return record.sk
+
+
+def content_record(partition: str, name: Callable[[str], str], body: Body) -> Record:
+    """What never changes as a record under the hash of its content."""
     text = json.dumps(body, separators=(",", ":"))
     sk = name(sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:32])
-    table.put(_item(table, Record(partition, sk, body)))
-    return sk
+    return Record(partition, sk, body)
 
 
 def remove_all(table: Table, partition: str) -> None:

@@ -8,10 +8,13 @@ from __future__ import annotations
 from dynamodb_store import keys
 from dynamodb_store.transfer.datasets import Datasets
 from dynamodb_store.transfer.experiments import Experiments
+from dynamodb_store.transfer.issues import Issues
 from dynamodb_store.transfer.kind import Kind
 from dynamodb_store.transfer.logged_models import LoggedModelMetrics, LoggedModels
+from dynamodb_store.transfer.mcp import McpServers
 from dynamodb_store.transfer.metrics import Metrics
 from dynamodb_store.transfer.registry import RegisteredModels
+from dynamodb_store.transfer.reviews import LabelSchemas, ReviewItems, ReviewQueues
 from dynamodb_store.transfer.runs import Runs
 from dynamodb_store.transfer.trace_links import TraceLinks
 from dynamodb_store.transfer.traces import Traces
@@ -28,6 +31,11 @@ KINDS: tuple[Kind, ...] = (
     TraceLinks(),
     RegisteredModels(),
     Webhooks(),
+    LabelSchemas(),
+    ReviewQueues(),
+    ReviewItems(),
+    Issues(),
+    McpServers(),
 )
 
 PREFIXES = (
@@ -36,6 +44,9 @@ PREFIXES = (
     *("RM#", "RN#", keys.MODELS, keys.PROMPTS, keys.DELETED_MODELS, "RR#", "RS#"),
     *(keys.WEBHOOKS, f"{keys.WEBHOOKS}//", keys.DELETED_WEBHOOKS, f"{keys.DELETED_WEBHOOKS}//"),
     *("TR#", "TRL#", "TRS#", "TRU#", "TRA#", "TRR#"),
+    *("LS#", "LSI#", "LSN#", "RQ#", "RQI#", "RQN#", "RQE#", "RQM#"),
+    *("IS#", "ISI#", "ISR#", "IST#", keys.EXPERIMENTS_WITH_ISSUES),
+    *(keys.MCP_SERVERS, f"{keys.MCP_SERVERS}//", "MSV#"),
 )
 """What the partition keys of all carried items begin with, or are when without ``#``."""
 

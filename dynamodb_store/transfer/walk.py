@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
-from dynamodb_store import documents, keys
+from dynamodb_store import documents, keys, records
 from dynamodb_store.documents import Document
 from dynamodb_store.entities import run
+from dynamodb_store.records import Record
 from dynamodb_store.table import Table
 
 _AT_ONCE = 64
@@ -42,3 +43,10 @@ def stored_runs(table: Table) -> Iterator[list[Document]]:
 def _read(table: Table, run_ids: list[str]) -> list[Document]:
     found = table.parallel(lambda one: documents.read(table, keys.run(one), run.SECTIONS), run_ids)
     return [one for one in found if one is not None]
+
+
+def listed_by_experiment(table: Table, partition: Callable[[str], str]) -> Iterator[list[Record]]:
+    """The records of a partition that each experiment has, of some experiments at a time."""
+    for some in experiment_ids(table):
+        found = table.parallel(lambda one: list(records.listed(table, partition(one))), some)
+        yield [record for listed in found for record in listed]
