@@ -49,5 +49,6 @@ fmt: $(STAMP)
 $(STAMP): pyproject.toml
 	$(PYTHON) -c "import sys; sys.exit(sys.version_info < (3, 11) and 'Python 3.11 or newer is needed: make PYTHON=python3.12 up')"
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --disable-pip-version-check -e ".[mlflow,dev]"
+	# --no-compile: what is imported is compiled then, the rest never is.
+	$(BIN)/pip install --quiet --no-compile --disable-pip-version-check -e ".[mlflow,dev]"
 	touch $(STAMP)

@@ -8,9 +8,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from tests.dynamodb_local import started
 from tests.stack import Stack, start_stack
+
+# How long an example takes says how busy the machine is, not whether the code is right.
+settings.register_profile(
+    "mlgate", deadline=None, suppress_health_check=[HealthCheck.too_slow], print_blob=True
+)
+settings.load_profile("mlgate")
 
 # Read before the fixture below clears the environment.
 BACKEND = os.environ.get("MLGATE_TEST_BACKEND") or "sqlite"

@@ -125,6 +125,7 @@ def contents(path: Path) -> dict[str, list[Any]]:
     return found
 
 
+@pytest.mark.heavy
 def test_all_reads_of_tracking_are_the_same(source: Source, table: Table) -> None:
     imported(source, table)
     both = Both(source.store, DynamoDbTrackingStore(table, "s3://bucket/root"))
@@ -188,6 +189,7 @@ def test_all_reads_of_models_and_traces_are_the_same(
     both.search_traces(locations=["1"])
 
 
+@pytest.mark.heavy
 def test_the_store_goes_on_where_the_database_was(source: Source, table: Table) -> None:
     imported(source, table)
     both = Both(source.store, DynamoDbTrackingStore(table, "s3://bucket/root"))
@@ -204,6 +206,7 @@ def test_the_store_goes_on_where_the_database_was(source: Source, table: Table) 
     both.search_runs(["1", "2", "3"], "", ViewType.ACTIVE_ONLY)
 
 
+@pytest.mark.heavy
 def test_the_way_back_gives_the_same_database(
     source: Source, table: Table, fake: FakeDynamoDb, target: Sql, tmp_path: Path
 ) -> None:
@@ -237,6 +240,7 @@ def interrupted(source: Source, table: Table, fake: FakeDynamoDb, writes: int) -
     fake.faults.clear()
 
 
+@pytest.mark.heavy
 def test_an_interrupted_import_goes_on_and_then_changes_nothing(
     source: Source, table: Table, fake: FakeDynamoDb
 ) -> None:
@@ -253,6 +257,7 @@ def test_an_interrupted_import_goes_on_and_then_changes_nothing(
     assert not WRITES & set(fake.calls)
 
 
+@pytest.mark.heavy
 def test_an_interrupted_export_goes_on(
     source: Source, table: Table, target: Sql, tmp_path: Path
 ) -> None:
@@ -278,6 +283,7 @@ def test_a_table_with_other_data_is_left_alone(
     assert not WRITES & set(fake.calls)
 
 
+@pytest.mark.heavy
 def test_another_database_does_not_go_on_with_an_import(
     source: Source, table: Table, target: Sql
 ) -> None:
@@ -313,6 +319,7 @@ def test_what_cannot_be_carried_is_listed_and_nothing_written(
     assert not WRITES & set(fake.calls)
 
 
+@pytest.mark.heavy
 def test_a_person_may_leave_a_table_out(source: Source, table: Table) -> None:
     source.change(REFUSED["jobs: 1 rows, which the store cannot hold"])
     with pytest.raises(Refused, match="as a whole") as refused:
@@ -321,6 +328,7 @@ def test_a_person_may_leave_a_table_out(source: Source, table: Table) -> None:
     assert import_sql(source.sql, table, quiet, ["jobs"]).differences == []
 
 
+@pytest.mark.heavy
 def test_a_difference_is_found(source: Source, table: Table) -> None:
     imported(source, table)
     source.change(
@@ -333,6 +341,7 @@ def test_a_difference_is_found(source: Source, table: Table) -> None:
     ]
 
 
+@pytest.mark.heavy
 def test_what_is_not_known_is_not_exported(source: Source, table: Table, target: Sql) -> None:
     imported(source, table)
     table.put({"pk": "FUTURE#1", "sk": "D"})
