@@ -44,7 +44,11 @@ from gateway.web.api.health import HealthApi
 from gateway.web.api.people import PeopleApi
 from gateway.web.api.sessions import SessionsApi
 from gateway.web.api.tokens import TokensApi
-from gateway.web.own import OwnEndpoints
+from gateway.web.console.directory import Directory
+from gateway.web.console.names import Names
+from gateway.web.console.overview import Overview
+from gateway.web.console.share import SharePages
+from gateway.web.own import Endpoint, OwnEndpoints
 from gateway.web.pages import StaticFiles
 from gateway.web.server import HttpServer
 from gateway.web.service import Service
@@ -192,17 +196,18 @@ class Gateway:
                 matrix=self._matrix,
             )
         )
+        grants = GrantsApi(self.acls, self.ownership, self.resolver, self._matrix)
         apis = (
             HealthApi(self.problems, self.metrics, self._refresh_metrics),
             PeopleApi(self.acls, self.ownership, self._matrix, self.names, settings.admins),
-            GrantsApi(self.acls, self.ownership, self.resolver, self._matrix),
+            grants,
             TokensApi(self.acls, settings.tokens, self._clock),
             SessionsApi(self.sessions),
             SignInPages(settings, self.sign_ins, self.sessions, self.cookies, box, self._clock),
             StaticFiles(),
         )
         endpoints = tuple(one for api in apis for one in api.endpoints())
-        own = OwnEndpoints(endpoints, proxy.principal)
+        own = OwnEndpoints((*endpoints, *self._console(grants)), proxy.principal)
         return Service(
             settings,
             proxy,
@@ -212,6 +217,16 @@ class Gateway:
             self._clock,
             look=self._look if self.sign_ins else None,
         )
+
+    def _console(self, grants: GrantsApi) -> tuple[Endpoint, ...]:
+        settings, acls = self.settings, self.acls
+        names = Names(self.forwarder.ask, settings.upstream.static_prefix)
+        directory = Directory(acls, self._clock)
+        pages = (
+            Overview(settings, acls, names, self._matrix),
+            SharePages(settings, grants, directory, names, self._matrix),
+        )
+        return tuple(one for part in pages for one in part.endpoints())
 
     async def _look(self, cookie: str | None) -> Principal | None:
         live = await self.sessions.look(cookie)

@@ -42,9 +42,8 @@ def check_change(
     if role is not None and role not in matrix.roles:
         raise BadRequest(f"There is no role '{role}'; roles are {', '.join(matrix.roles)}.")
     if not caller.admin:
-        own = acl.roles_of(caller)
         for touched in (role, acl.grants.get(key)):
-            if touched is not None and not _reaches(own, touched, kind, matrix):
+            if touched is not None and not may_give(acl, caller, touched, matrix):
                 raise Forbidden(
                     f"{caller.name} may not give or take the role '{touched}', which is above "
                     "their own; ask a manager."
@@ -58,6 +57,11 @@ def check_change(
             f"{key} is the last one who can manage this {kind.value}; make somebody else "
             "manager first."
         )
+
+
+def may_give(acl: Acl, caller: Principal, role: str, matrix: RoleMatrix) -> bool:
+    """Whether a role is not above the caller's own here; an admin has none above."""
+    return caller.admin or _reaches(acl.roles_of(caller), role, acl.resource.kind, matrix)
 
 
 def _reaches(own: tuple[str, ...], role: str, kind: Kind, matrix: RoleMatrix) -> bool:

@@ -198,6 +198,11 @@ class AclCache:
         with self._reachable():
             return await self.store.tokens_of(principal)
 
+    async def people(self) -> Sequence[PersonRecord]:
+        """Everybody seen; not cached. Raises Unavailable."""
+        with self._reachable():
+            return await self.store.people()
+
     # -- writing: through to the store, in force here on return --------------------------------
 
     async def create_acl(

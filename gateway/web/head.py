@@ -26,6 +26,7 @@ FORWARDED = frozenset(
 """Request headers that MLflow may see as they are. ``content-type`` is checked first; OTLP's own
 headers are written from what was read of them."""
 
+FORM = "application/x-www-form-urlencoded"
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9][A-Za-z0-9._-]{7,63}")
 _ONCE = frozenset(
     {b"content-type", b"content-encoding", b"content-length", b"host", b"origin", b"range"}
@@ -215,8 +216,10 @@ def _framing(headers: Headers, name: bytes, value: bytes) -> None:
 
 
 def wants_html(head: Head) -> bool:
-    """Whether a person's browser navigates here (and should see a page, not JSON)."""
-    if head.method != "GET":
+    """Whether a person's browser navigates here (and should see a page, not JSON): it follows a
+    link or sends a form."""
+    kind = head.headers.content_type.partition(";")[0].strip().lower()
+    if head.method != "GET" and (head.method, kind) != ("POST", FORM):
         return False
     return any(name == b"accept" and b"text/html" in value for name, value in head.headers.forward)
 

@@ -17,10 +17,9 @@ from gateway.errors import BadRequest, TooLarge, UnknownEndpoint
 from gateway.model import Principal
 from gateway.routes.bodies import dump, parse_object
 from gateway.routes.target import decode_once, parse_query, split_target
-from gateway.web.head import Head
+from gateway.web.head import FORM, Head
 
 _MOST_BODY = 64 * 1024
-_FORM = "application/x-www-form-urlencoded"
 
 
 @dataclass(slots=True)
@@ -86,7 +85,7 @@ class OwnEndpoints:
         body: Mapping[str, Any] = {}
         if raw := await _read(request, head):
             kind = head.headers.content_type.partition(";")[0].strip().lower()
-            body = _form(raw) if endpoint.form and kind == _FORM else parse_object(raw)
+            body = _form(raw) if endpoint.form and kind == FORM else parse_object(raw)
         dump(body)  # refuses text that no store can hold
         return await endpoint.respond(OwnCall(params, query, body, principal, trail, head))
 

@@ -46,7 +46,7 @@ class GrantsApi:
 
     async def show(self, call: OwnCall) -> web.StreamResponse:
         """``{grants: [{principal, role}], owner}`` of a resource."""
-        acl = await self._permitted(call, ACL_READ)
+        acl = await self.permitted(call, ACL_READ)
         return json_answer(200, _shown(acl))
 
     async def grant(self, call: OwnCall) -> web.StreamResponse:
@@ -54,16 +54,18 @@ class GrantsApi:
         role = call.body.get("role")
         if not isinstance(role, str) or set(call.body) != {"role"}:
             raise BadRequest('Send {"role": "reader"} (or another role of roles.yaml).')
-        return await self._change(call, role)
+        return json_answer(200, _shown(await self.change(call, call.params["principal"], role)))
 
     async def revoke(self, call: OwnCall) -> web.StreamResponse:
         """Take a principal's role away."""
-        return await self._change(call, None)
+        return json_answer(200, _shown(await self.change(call, call.params["principal"], None)))
 
-    async def _change(self, call: OwnCall, role: str | None) -> web.StreamResponse:
-        key = check_grant_key(call.params["principal"])
+    async def change(self, call: OwnCall, principal: str, role: str | None) -> Acl:
+        """Give ``principal`` the role (None: take it away) on what the path names, if the caller
+        may; the new ACL."""
+        key = check_grant_key(principal)
         for _ in range(_TRIES):
-            acl = await self._permitted(call, ACL_WRITE)
+            acl = await self.permitted(call, ACL_WRITE)
             check_change(acl, call.principal, key, role, self._matrix())
             call.trail.notes.update({"grant_to": key, "role": role})
             try:
@@ -77,10 +79,10 @@ class GrantsApi:
                     )
             except Conflict:
                 continue
-            return json_answer(200, _shown(changed))
+            return changed
         raise Unavailable("Others are changing this sharing at the same time; try again.")
 
-    async def _permitted(self, call: OwnCall, needed: str) -> Acl:
+    async def permitted(self, call: OwnCall, needed: str) -> Acl:
         """The ACL if the caller may make the call on it."""
         resource = Resource(kind_from(call.params["kind"]), call.params["id"])
         acl = await self._ownership.acl(resource)

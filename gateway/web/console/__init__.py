@@ -1,0 +1,1 @@
+"""The console below ``/access/``: pages for people over the same functions as the JSON API."""

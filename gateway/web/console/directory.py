@@ -1,0 +1,54 @@
+"""People, service accounts and groups that were seen, to find whom to share with."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from gateway.acl.cache import AclCache
+from gateway.acl.store import PersonRecord
+from gateway.clock import Clock
+
+_REMEMBERED_SECONDS = 10.0
+
+
+class Directory:
+    """Whoever signed in once, and the groups that they were in. Remembered for some seconds, so
+    that suggestions while somebody types are not one read of the store each."""
+
+    def __init__(self, acls: AclCache, clock: Clock) -> None:
+        self._acls = acls
+        self._clock = clock
+        self._people: tuple[PersonRecord, ...] = ()
+        self._until = 0.0
+
+    async def people(self) -> Sequence[PersonRecord]:
+        """Everybody seen, by name. Raises Unavailable."""
+        now = self._clock.monotonic()
+        if now >= self._until:
+            found = await self._acls.people()
+            self._people = tuple(sorted(found, key=lambda person: person.name.casefold()))
+            self._until = now + _REMEMBERED_SECONDS
+        return self._people
+
+    def forget(self) -> None:
+        """Somebody was just added."""
+        self._until = 0.0
+
+    async def keys(self, text: str = "", most: int = 50) -> list[str]:
+        """Grant keys that contain ``text``: groups first, because sharing with one is simplest."""
+        people = await self.people()
+        groups = sorted({f"group:{group}" for person in people for group in person.groups})
+        wanted = text.casefold()
+        every = [*groups, *(person.name for person in people)]
+        return [key for key in every if wanted in key.casefold()][:most]
+
+    async def meant(self, text: str) -> str:
+        """The grant key that a person means: as typed, or the one that is known by that name."""
+        typed = text.strip()
+        if ":" in typed:
+            return typed
+        known = set(await self.keys(typed, most=100_000))
+        fits = [key for kind in ("user", "group", "service") if (key := f"{kind}:{typed}") in known]
+        if len(fits) == 1:
+            return fits[0]
+        return f"user:{typed}" if "@" in typed else typed
