@@ -1,0 +1,102 @@
+"""Import from PostgreSQL and export into it, for real."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+from mlflow.entities import ViewType
+from mlflow.store.model_registry.sqlalchemy_store import SqlAlchemyStore as SqlRegistryStore
+from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
+
+from dynamodb_store.table import Table
+from dynamodb_store.tracking.store import DynamoDbTrackingStore
+from dynamodb_store.transfer.exporting import export_sql
+from dynamodb_store.transfer.families import carried
+from dynamodb_store.transfer.importing import import_sql
+from dynamodb_store.transfer.sql import Sql
+from dynamodb_store.uri import parse_uri
+from tests.fakes.fake_dynamodb import FakeDynamoDb
+from tests.postgresql import PostgreSql, postgresql
+from tests.store.both import Both
+from tests.store.conftest import MOTO, Pauses
+from tests.store.filled import fill_models, fill_traces, fill_tracking
+from tests.store.test_transfer import INTERNAL
+from tests.store.test_transfer_registry import fill_registry
+from tests.store.test_transfer_reviews_and_mcp import JSON, fill_issues, fill_mcp, fill_reviews
+
+__all__ = ["postgresql"]
+
+
+def fill_runs_and_registry(store: Any) -> None:
+    """What most databases hold."""
+    run = fill_tracking(store)[0]
+    fill_models(store, run)
+    fill_traces(store, run)
+    fill_registry(SqlRegistryStore(store.db_uri))
+
+
+def fill_the_rest(store: Any) -> None:
+    """Reviews, issues, MCP servers."""
+    for fill in (fill_reviews, fill_issues, fill_mcp):
+        fill(store)
+
+
+def contents(uri: str) -> dict[str, list[str]]:
+    """All rows of the carried tables, without internal ids."""
+    engine = sa.create_engine(uri)
+    found = {}
+    with engine.connect() as connection:
+        for name in sorted(carried()):
+            rows = [
+                dict(row) for row in connection.execute(sa.text(f"select * from {name}")).mappings()
+            ]
+            for row in rows:
+                made = INTERNAL | ({"source_id"} if row.get("source_type") == "DATASET" else set())
+                row |= dict.fromkeys(made & row.keys(), "…")
+                row |= {column: None for column in JSON if row.get(column) == "null"}
+            found[name] = sorted(json.dumps(row, default=str, sort_keys=True) for row in rows)
+    engine.dispose()
+    return found
+
+
+@pytest.mark.heavy
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("fill", [fill_runs_and_registry, fill_the_rest])
+def test_from_postgresql_and_back_into_a_new_database(
+    postgresql: PostgreSql,
+    fake: FakeDynamoDb,
+    pauses: Pauses,
+    ticking: None,
+    fill: Callable[[Any], None],
+) -> None:
+    first, second = postgresql.new(f"{fill.__name__}_1"), postgresql.new(f"{fill.__name__}_2")
+    store = SqlAlchemyStore(first, "s3://bucket/root")
+    fill(store)
+    table = Table(fake, parse_uri(MOTO), now=pauses.now, pause=pauses.pause)
+    source = Sql(first)
+    outcome = import_sql(source, table, str)
+    assert outcome.differences == []
+    assert sum(outcome.source.counts.values()) > 60
+
+    target = Sql(second, make=True)
+    assert export_sql(table, target, str).differences == []
+    assert contents(second) == contents(first)
+
+    there = SqlAlchemyStore(second, "s3://bucket/root")
+    both = Both(there, DynamoDbTrackingStore(table, "s3://bucket/root"))
+    runs = [run.info.run_id for run in there.search_runs(["0", "1", "2", "3"], "", ViewType.ALL)]
+    for side in both.sides:
+        side.runs = list(runs)
+    both.search_experiments(ViewType.ALL)
+    both.search_runs(["0", "1", "2", "3"], "", ViewType.ALL)
+    # The counter of ids goes on in both.
+    number = both.create_experiment("after the transfer")
+    assert int(number) > 2
+    for one in (source, target):
+        one.close()
+    for one in (store, there):
+        one.engine.dispose()
