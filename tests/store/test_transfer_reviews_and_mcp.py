@@ -254,6 +254,7 @@ def test_there_and_back(world: World, fake: FakeDynamoDb, monkeypatch: pytest.Mo
     assert not WRITES & set(fake.calls)
 
 
+@pytest.mark.heavy
 def test_an_import_cut_short_after_any_page_goes_on(world: World) -> None:
     def cut(kind: str) -> Callable[[str], None]:
         def say(text: str) -> None:
