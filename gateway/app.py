@@ -48,6 +48,7 @@ from gateway.web.console.directory import Directory
 from gateway.web.console.names import Names
 from gateway.web.console.overview import Overview
 from gateway.web.console.share import SharePages
+from gateway.web.console.tokens import TokenPages
 from gateway.web.own import Endpoint, OwnEndpoints
 from gateway.web.pages import StaticFiles
 from gateway.web.server import HttpServer
@@ -197,17 +198,18 @@ class Gateway:
             )
         )
         grants = GrantsApi(self.acls, self.ownership, self.resolver, self._matrix)
+        tokens_api = TokensApi(self.acls, settings.tokens, self._clock)
         apis = (
             HealthApi(self.problems, self.metrics, self._refresh_metrics),
             PeopleApi(self.acls, self.ownership, self._matrix, self.names, settings.admins),
             grants,
-            TokensApi(self.acls, settings.tokens, self._clock),
+            tokens_api,
             SessionsApi(self.sessions),
             SignInPages(settings, self.sign_ins, self.sessions, self.cookies, box, self._clock),
             StaticFiles(),
         )
         endpoints = tuple(one for api in apis for one in api.endpoints())
-        own = OwnEndpoints((*endpoints, *self._console(grants)), proxy.principal)
+        own = OwnEndpoints((*endpoints, *self._console(grants, tokens_api)), proxy.principal)
         return Service(
             settings,
             proxy,
@@ -218,13 +220,14 @@ class Gateway:
             look=self._look if self.sign_ins else None,
         )
 
-    def _console(self, grants: GrantsApi) -> tuple[Endpoint, ...]:
+    def _console(self, grants: GrantsApi, tokens: TokensApi) -> tuple[Endpoint, ...]:
         settings, acls = self.settings, self.acls
         names = Names(self.forwarder.ask, settings.upstream.static_prefix)
         directory = Directory(acls, self._clock)
         pages = (
             Overview(settings, acls, names, self._matrix),
             SharePages(settings, grants, directory, names, self._matrix),
+            TokenPages(settings, tokens, directory, self._clock),
         )
         return tuple(one for part in pages for one in part.endpoints())
 

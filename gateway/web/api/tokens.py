@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import Any
 
 from aiohttp import web
@@ -39,19 +40,26 @@ class TokensApi:
 
     async def list(self, call: OwnCall) -> web.StreamResponse:
         """The caller's tokens, or those of ``principal`` (a service of the caller's group)."""
-        asked = call.query.get("principal", call.principal.name)
-        if asked == "all" and call.principal.admin:
-            records = await self._acls.tokens_of(None)
-        else:
-            await self._may_act_for(call.principal, asked)
-            records = await self._acls.tokens_of(asked)
+        records = await self.records(call, call.query.get("principal", call.principal.name))
         return json_answer(200, {"tokens": [_shown(record) for record in records]})
+
+    async def records(self, call: OwnCall, asked: str) -> Sequence[TokenRecord]:
+        """The tokens of ``asked``, if the caller may see them; ``all`` of everyone for admins."""
+        if asked == "all" and call.principal.admin:
+            return await self._acls.tokens_of(None)
+        await self._may_act_for(call.principal, asked)
+        return await self._acls.tokens_of(asked)
 
     async def create(self, call: OwnCall) -> web.StreamResponse:
         """A new token: ``{principal?, label?, days?, group?}`` -> ``{token, id, expires, …}``.
 
         ``group`` is the group of a new service account; the account may do what it may.
         """
+        secret, record = await self.make(call)
+        return json_answer(200, {**_shown(record), "token": secret})
+
+    async def make(self, call: OwnCall) -> tuple[str, TokenRecord]:
+        """A new token as the body describes it, if the caller may: the secret and its record."""
         unknown = set(call.body) - _FIELDS
         if unknown:
             raise BadRequest(f"Unknown field '{sorted(unknown)[0]}'; use {sorted(_FIELDS)}.")
@@ -72,11 +80,14 @@ class TokensApi:
         )
         await self._acls.put_token(record)
         call.trail.notes.update({"token_id": record.id, "token_of": owner})
-        return json_answer(200, {**_shown(record), "token": secret})
+        return secret, record
 
     async def revoke(self, call: OwnCall) -> web.StreamResponse:
         """Revoke a token by its id, at once here and within a second everywhere."""
-        wanted = call.params["id"]
+        return json_answer(200, {"revoked": await self.end(call, call.params["id"])})
+
+    async def end(self, call: OwnCall, wanted: str) -> str:
+        """Revoke, if the caller may; the id."""
         missing = NotFound("You have no token with this id.")
         record = await self._find(call.principal, wanted)
         if record is None:
@@ -84,7 +95,7 @@ class TokensApi:
         if await self._acls.delete_token(record.id) is None:
             raise missing
         call.trail.notes.update({"token_id": record.id, "token_of": record.principal})
-        return json_answer(200, {"revoked": record.id})
+        return record.id
 
     async def _find(self, caller: Principal, token_id: str) -> TokenRecord | None:
         everyones = await self._acls.tokens_of(None)

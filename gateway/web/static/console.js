@@ -3,6 +3,20 @@
 (() => {
   const WAIT_MS = 150;
 
+  // Copy buttons: only where the browser lets a page write to the clipboard.
+  for (const button of document.querySelectorAll("button[data-copy]")) {
+    button.hidden = !navigator.clipboard;
+    button.addEventListener("click", async () => {
+      const text = document.getElementById(button.dataset.copy).textContent;
+      try {
+        await navigator.clipboard.writeText(text);
+        button.textContent = "Copied";
+      } catch {
+        button.textContent = "Select and copy it by hand";
+      }
+    });
+  }
+
   // Suggestions from the server while somebody types: the page holds the first few only.
   for (const input of document.querySelectorAll("input[data-names]")) {
     const list = document.getElementById(input.getAttribute("list"));

@@ -1,0 +1,97 @@
+"""The console in Chromium: sharing from one person to another, and a token made in the page."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from playwright.async_api import expect
+
+from tests.browser.conftest import NewPage, Site, sign_in
+from tests.e2e.world import API, name_of
+
+pytestmark = [pytest.mark.heavy, pytest.mark.timeout(600)]
+
+
+def made(site: Site, name: str) -> str:
+    answer = site.call("alice", "POST", f"{API}/experiments/create", {"name": name})
+    return str(answer["experiment_id"])
+
+
+def create(name: str, variables: dict[str, str], folder: Path) -> subprocess.CompletedProcess[str]:
+    """Make an experiment with MLflow's own client in a process of its own."""
+    clean = {k: v for k, v in os.environ.items() if not k.startswith("MLFLOW_")}
+    return subprocess.run(
+        [sys.executable, "-c", f"import mlflow; mlflow.set_experiment({name!r})"],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=folder,
+        timeout=120,
+        env={**clean, **variables},
+    )
+
+
+async def test_alice_shares_with_carol_who_sees_it(site: Site, person: NewPage) -> None:
+    name = name_of("shared") + "<script>alert(1)</script>"
+    number = made(site, name)
+    path = f"/access/share/experiment/{number}"
+    carol, alice = await person(), await person()
+    await sign_in(carol, site, "carol", "/access/")
+    assert name not in await carol.content()
+    await sign_in(alice, site, "alice", path)
+    await alice.fill("#principal", "rese")
+    await expect(alice.locator("#names option[value='group:research']")).to_have_count(1)
+    await alice.fill("#principal", "research")
+    await alice.select_option("#role", "editor")
+    await alice.keyboard.press("Tab")
+    await alice.keyboard.press("Enter")
+    await expect(alice.get_by_role("status")).to_contain_text("Saved")
+    await alice.screenshot(path=str(site.folder / "console-share.png"))
+    await carol.wait_for_timeout(1000)  # the second within which it is in force everywhere
+    await carol.reload()
+    await expect(carol.get_by_role("link", name=name, exact=True)).to_be_visible()
+    await expect(carol.get_by_text("through group research").first).to_be_visible()
+    await carol.screenshot(path=str(site.folder / "console-overview.png"))
+    await carol.get_by_role("link", name=name, exact=True).click()
+    await carol.wait_for_url(f"{site.url}/#/experiments/{number}**")
+    for width in (360, 1280):
+        await alice.set_viewport_size({"width": width, "height": 800})
+        for page in ("/access/", "/access/tokens", path):
+            await alice.goto(site.url + page)
+            wide = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
+            assert await alice.evaluate(wide) <= 0, (page, width)
+            await alice.screenshot(
+                path=str(site.folder / f"console-{width}{page[7:12]}.png".replace("/", "_"))
+            )
+
+
+async def test_a_token_made_in_the_page_works_with_the_real_client(
+    site: Site, person: NewPage, tmp_path: Path
+) -> None:
+    page = await person()
+    await sign_in(page, site, "alice", "/access/tokens")
+    await page.fill("#label", "from the page")
+    await page.get_by_role("button", name="Make a token").click()
+    secret = await page.locator("#secret").inner_text()
+    assert secret.startswith("mlg_")
+    await page.screenshot(path=str(site.folder / "console-token.png"), full_page=True)
+    async with page.expect_download() as download:
+        await page.get_by_role("link", name="Download as a file").click()
+    file = tmp_path / "mlflow-token.env"
+    await (await download.value).save_as(file)
+    lines = dict(line.split("=", 1) for line in file.read_text().splitlines())
+    assert lines == {"MLFLOW_TRACKING_URI": site.url, "MLFLOW_TRACKING_TOKEN": secret}
+    name = name_of("page")
+    done = await asyncio.to_thread(create, name, lines, tmp_path)
+    assert done.returncode == 0, done.stderr[-2000:]
+    await page.goto(site.url + "/access/")
+    await expect(page.get_by_role("link", name=name, exact=True)).to_be_visible()
+    await page.goto(site.url + "/access/tokens")
+    assert secret not in await page.content()
+    await page.get_by_role("button", name="Revoke from the page").click()
+    await expect(page.get_by_role("status")).to_contain_text("Revoked")
