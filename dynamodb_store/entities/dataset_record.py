@@ -2,6 +2,7 @@
 
 Its id is a hash of the dataset and of the inputs, by which MLflow tells records apart. So a record
 is found by either without an index, and the client's repeat of an insert finds what it inserted.
+An imported record keeps the id that it has; a second pointer leads to it from that hash.
 """
 
 from __future__ import annotations
@@ -15,7 +16,9 @@ from mlflow.entities.dataset_record_source import DatasetRecordSource
 from mlflow.exceptions import MlflowException
 from mlflow.utils.mlflow_tags import MLFLOW_USER
 
-from dynamodb_store.records import Body
+from dynamodb_store import keys
+from dynamodb_store.codec import Item
+from dynamodb_store.records import Body, Record
 
 LARGEST = 7 * 1024 * 1024
 """Bytes of a record: 25 parts, which one call writes."""
@@ -27,11 +30,36 @@ Given = dict[str, Any]
 def record_id(dataset_id: str, given: Given) -> str:
     """The id of the record with these inputs. Raises MlflowException when they are no JSON."""
     try:
-        inputs = json.dumps(given.get("inputs", {}), sort_keys=True)
+        return _made_id(dataset_id, hash_of({"inputs": given.get("inputs", {})}))
     except (TypeError, ValueError) as error:
         raise MlflowException.invalid_parameter_value(f"Inputs must be JSON: {error}") from None
-    input_hash = hashlib.sha256(inputs.encode()).hexdigest()
+
+
+def hash_of(body: Body) -> str:
+    """MLflow's hash of a record's inputs; an imported one says when its hash is another."""
+    inputs = json.dumps(body["inputs"], sort_keys=True)
+    return str(body.get("input_hash") or hashlib.sha256(inputs.encode()).hexdigest())
+
+
+def _made_id(dataset_id: str, input_hash: str) -> str:
     return f"dr-{hashlib.sha256(f'{dataset_id}:{input_hash}'.encode()).hexdigest()[:32]}"
+
+
+def id_in(record: Record) -> str:
+    """The id of a stored record."""
+    return record.sk.split("#", 1)[1]
+
+
+def pointers(dataset_id: str, one: str, body: Body) -> list[Item]:
+    """The pointers to a record: one at its id, and one at its inputs when its id is another."""
+    made = _made_id(dataset_id, hash_of(body))
+    found: list[Item] = []
+    for at in dict.fromkeys((one, made)):
+        pk, sk = keys.dataset_record_pointer(dataset_id, at)
+        found.append({"pk": pk, "sk": sk, "created_time": body["created_time"]})
+    if made != one:
+        found[1]["record"] = one
+    return found
 
 
 def new_body(dataset_id: str, given: Given, now: int) -> Body:

@@ -49,10 +49,7 @@ def dataset_of(document: Document) -> EvaluationDataset:
     return EvaluationDataset(
         dataset_id=id_of(document),
         name=head["name"],
-        tags={
-            key[1:]: None if value == _NO_VALUE else value
-            for key, value in document.section(TAGS).items()
-        },
+        tags=tags_of(document),
         schema=schema_of(document),
         profile=head["profile"],
         digest=head["digest"],
@@ -61,6 +58,14 @@ def dataset_of(document: Document) -> EvaluationDataset:
         created_by=head["created_by"],
         last_updated_by=head["last_updated_by"],
     )
+
+
+def tags_of(document: Document) -> dict[str, Any]:
+    """The tags, with None for those that have no value."""
+    return {
+        key[1:]: None if value == _NO_VALUE else value
+        for key, value in document.section(TAGS).items()
+    }
 
 
 def set_tag(document: Document, key: str, value: Any) -> None:
@@ -102,7 +107,12 @@ def extend_schema(document: Document, records: Iterable[dict[str, Any]]) -> None
             fields["outputs"] = _kind(outputs)
     after = json.dumps(fields)
     if some and after != before:
-        document.set(SCHEMA, SCHEMA, zlib.compress(after.encode()))
+        set_schema(document, after)
+
+
+def set_schema(document: Document, text: str) -> None:
+    """Set the schema, MLflow's JSON text."""
+    document.set(SCHEMA, SCHEMA, zlib.compress(text.encode()))
 
 
 def _extend(fields: Any, values: dict[str, Any] | None) -> None:

@@ -6,8 +6,16 @@ A family adds its kinds to ``KINDS`` and the beginnings of its partition keys to
 from __future__ import annotations
 
 from dynamodb_store import keys
+from dynamodb_store.transfer.ai_endpoints import Endpoints
+from dynamodb_store.transfer.ai_gateway import Budgets, ModelDefinitions, Secrets
 from dynamodb_store.transfer.datasets import Datasets
+from dynamodb_store.transfer.evaluation import (
+    EvaluationDatasets,
+    EvaluationLinks,
+    EvaluationRecords,
+)
 from dynamodb_store.transfer.experiments import Experiments
+from dynamodb_store.transfer.guardrails import GuardrailPlaces, Guardrails
 from dynamodb_store.transfer.issues import Issues
 from dynamodb_store.transfer.kind import Kind
 from dynamodb_store.transfer.logged_models import LoggedModelMetrics, LoggedModels
@@ -16,6 +24,7 @@ from dynamodb_store.transfer.metrics import Metrics
 from dynamodb_store.transfer.registry import RegisteredModels
 from dynamodb_store.transfer.reviews import LabelSchemas, ReviewItems, ReviewQueues
 from dynamodb_store.transfer.runs import Runs
+from dynamodb_store.transfer.scorers import Scorers
 from dynamodb_store.transfer.trace_links import TraceLinks
 from dynamodb_store.transfer.traces import Traces
 from dynamodb_store.transfer.webhooks import Webhooks
@@ -36,6 +45,16 @@ KINDS: tuple[Kind, ...] = (
     ReviewItems(),
     Issues(),
     McpServers(),
+    EvaluationDatasets(),
+    EvaluationRecords(),
+    EvaluationLinks(),
+    Scorers(),
+    Secrets(),
+    ModelDefinitions(),
+    Endpoints(),
+    Budgets(),
+    Guardrails(),
+    GuardrailPlaces(),
 )
 
 PREFIXES = (
@@ -43,6 +62,8 @@ PREFIXES = (
     *("LM#", "LML#", "LMZ#"),
     *("RM#", "RN#", keys.MODELS, keys.PROMPTS, keys.DELETED_MODELS, "RR#", "RS#"),
     *(keys.WEBHOOKS, f"{keys.WEBHOOKS}//", keys.DELETED_WEBHOOKS, f"{keys.DELETED_WEBHOOKS}//"),
+    *("ED#", "EDL#", "EDR#", "EDI#", "AF#", "AR#"),
+    *("SC#", "SCV#", keys.SCORING_CONFIGS, f"{keys.SCORING_CONFIGS}//", "AI#"),
     *("TR#", "TRL#", "TRS#", "TRU#", "TRA#", "TRR#"),
     *("LS#", "LSI#", "LSN#", "RQ#", "RQI#", "RQN#", "RQE#", "RQM#"),
     *("IS#", "ISI#", "ISR#", "IST#", keys.EXPERIMENTS_WITH_ISSUES),

@@ -145,7 +145,8 @@ class Definitions(GatewayBase):
         )
 
     def _with_secrets(self, found: Collection[Record]) -> dict[str, GatewayModelDefinition]:
-        wanted = [(keys.SECRETS, record.body["secret_id"]) for record in found]
+        ids = (record.body["secret_id"] for record in found)
+        wanted = [(keys.SECRETS, one) for one in ids if one]  # imported without one
         return joined(found, records.get_many(self.table, wanted))
 
 

@@ -20,12 +20,15 @@ from mlflow.utils.mlflow_tags import MLFLOW_USER
 from mlflow.utils.time import get_current_time_millis
 
 from dynamodb_store import keys, records, schema
+from dynamodb_store.codec import Item
 from dynamodb_store.documents import Document
 from dynamodb_store.entities.dataset_record import (
     Given,
     check_json,
+    id_in,
     merge,
     new_body,
+    pointers,
     record_id,
     record_of,
 )
@@ -42,6 +45,8 @@ from dynamodb_store.tracking.listing import merged
 
 _AT_ONCE = 49
 """Records in one transaction: two items each and their shard's count."""
+_DELETED_AT_ONCE = 33
+"""Three items each: an imported record has a second pointer."""
 _WRITE = 25
 
 
@@ -120,11 +125,8 @@ class DatasetRecords(EvaluationDatasets):
         for more in given[1:]:
             merge(body, more, job.now)
         made = Record(*keys.dataset_record(job.dataset_id, job.now, one), body)
-        pk, sk = keys.dataset_record_pointer(job.dataset_id, one)
-        pointer = {
-            "Item": {"pk": pk, "sk": sk, "created_time": job.now},
-            "ConditionExpression": "attribute_not_exists(pk)",
-        }
+        (item,) = pointers(job.dataset_id, one, body)
+        pointer = {"Item": item, "ConditionExpression": "attribute_not_exists(pk)"}
         return [("Put", pointer), records.put_new(self.table, made)]
 
     def _tidy(self, before: Record) -> None:
@@ -134,15 +136,16 @@ class DatasetRecords(EvaluationDatasets):
             records.remove_parts(self.table, before.partition, before.sk)
 
     def _known(self, dataset_id: str, ids: Sequence[str]) -> dict[str, Record]:
-        """Those records that exist, by id; ``ids`` are at most 100."""
-        pointers = self.table.batch_get(
-            [keys.dataset_record_pointer(dataset_id, one) for one in ids]
-        )
+        """Those records that exist, by the id or the hash asked for; at most 100."""
+        found = self.table.batch_get([keys.dataset_record_pointer(dataset_id, one) for one in ids])
+        asked = {str(item.get("record", item["sk"])): item["sk"] for item in found}
         places = [
-            keys.dataset_record(dataset_id, item["created_time"], item["sk"]) for item in pointers
+            keys.dataset_record(
+                dataset_id, item["created_time"], str(item.get("record", item["sk"]))
+            )
+            for item in found
         ]
-        found = records.get_many(self.table, places)
-        return {record.sk.split("#")[1]: record for record in found}
+        return {asked[id_in(record)]: record for record in records.get_many(self.table, places)}
 
     def _count_records(self, dataset_id: str) -> int:
         shards = keys.dataset_record_pointer_shards(dataset_id)
@@ -168,11 +171,13 @@ class DatasetRecords(EvaluationDatasets):
             page = page[:wanted]
             token = _cursor(page[-1]["sk"])
         found = (records.of_item(self.table, item) for item in page)
-        return [record_of(dataset_id, one.sk.split("#")[1], one.body) for one in found], token
+        return [record_of(dataset_id, id_in(one), one.body) for one in found], token
 
     def delete_dataset_records(self, dataset_id: str, dataset_record_ids: list[str]) -> int:
         ids = list(dict.fromkeys(dataset_record_ids))
-        deleted = sum(self._by_shard(ids, partial(self._delete_slice, dataset_id)))
+        deleted = sum(
+            self._by_shard(ids, partial(self._delete_slice, dataset_id), _DELETED_AT_ONCE)
+        )
         if deleted and self._read_dataset(dataset_id) is not None:
 
             def refresh(document: Document) -> list[Action]:
@@ -186,15 +191,17 @@ class DatasetRecords(EvaluationDatasets):
 
     def _delete_slice(self, dataset_id: str, ids: Sequence[str]) -> int:
         for _ in self.table.attempts():
-            known = self._known(dataset_id, ids)
+            known = {
+                one: record
+                for one, record in self._known(dataset_id, ids).items()
+                if id_in(record) == one
+            }
             if not known:
                 return 0
             actions: list[Action] = [_counted(dataset_id, ids[0], -len(known))]
             for one, record in known.items():
-                condition = "attribute_exists(pk)"
-                pointer = keys.dataset_record_pointer(dataset_id, one)
                 actions += [
-                    ("Delete", {"Key": pointer, "ConditionExpression": condition}),
+                    *map(_removed, pointers(dataset_id, one, record.body)),
                     ("Delete", {"Key": (record.partition, record.sk)}),
                 ]
             try:
@@ -224,16 +231,31 @@ class DatasetRecords(EvaluationDatasets):
             for at in range(0, len(gone), _WRITE):  # one call each, as this runs in parallel
                 self.table.batch_write(deletes=gone[at : at + _WRITE])
 
-    def _by_shard(self, ids: Sequence[str], work: Callable[[Sequence[str]], int]) -> list[int]:
+    def _by_shard(
+        self, ids: Sequence[str], work: Callable[[Sequence[str]], int], size: int = _AT_ONCE
+    ) -> list[int]:
         """``work`` on slices of ids of one shard, all shards at once: they share a count."""
         shards: dict[int, list[str]] = {}
         for one in ids:
             shards.setdefault(keys.shard_of(one), []).append(one)
 
         def slices(some: Sequence[str]) -> int:
-            return sum(work(some[at : at + _AT_ONCE]) for at in range(0, len(some), _AT_ONCE))
+            return sum(work(some[at : at + size]) for at in range(0, len(some), size))
 
         return self.table.parallel(slices, list(shards.values()))
+
+
+def _removed(pointer: Item) -> Action:
+    """The removal of a pointer that leads to where this one does."""
+    delete: Item = {
+        "Key": (pointer["pk"], pointer["sk"]),
+        "ConditionExpression": "attribute_exists(pk)",
+    }
+    if "record" in pointer:
+        delete["ConditionExpression"] = "attribute_not_exists(pk) OR #record = :record"
+        delete["ExpressionAttributeNames"] = {"#record": "record"}
+        delete["ExpressionAttributeValues"] = {":record": pointer["record"]}
+    return ("Delete", delete)
 
 
 def _counted(dataset_id: str, one: str, more: int) -> Action:
