@@ -47,6 +47,7 @@ from gateway.web.api.tokens import TokensApi
 from gateway.web.console.directory import Directory
 from gateway.web.console.names import Names
 from gateway.web.console.overview import Overview
+from gateway.web.console.rules import RulePages
 from gateway.web.console.share import SharePages
 from gateway.web.console.tokens import TokenPages
 from gateway.web.own import Endpoint, OwnEndpoints
@@ -198,10 +199,11 @@ class Gateway:
             )
         )
         grants = GrantsApi(self.acls, self.ownership, self.resolver, self._matrix)
+        people = PeopleApi(self.acls, self.ownership, self._matrix, self.names, settings.admins)
         tokens_api = TokensApi(self.acls, settings.tokens, self._clock)
         apis = (
             HealthApi(self.problems, self.metrics, self._refresh_metrics),
-            PeopleApi(self.acls, self.ownership, self._matrix, self.names, settings.admins),
+            people,
             grants,
             tokens_api,
             SessionsApi(self.sessions),
@@ -209,7 +211,9 @@ class Gateway:
             StaticFiles(),
         )
         endpoints = tuple(one for api in apis for one in api.endpoints())
-        own = OwnEndpoints((*endpoints, *self._console(grants, tokens_api)), proxy.principal)
+        own = OwnEndpoints(
+            (*endpoints, *self._console(grants, tokens_api, people)), proxy.principal
+        )
         return Service(
             settings,
             proxy,
@@ -220,13 +224,16 @@ class Gateway:
             look=self._look if self.sign_ins else None,
         )
 
-    def _console(self, grants: GrantsApi, tokens: TokensApi) -> tuple[Endpoint, ...]:
+    def _console(
+        self, grants: GrantsApi, tokens: TokensApi, people: PeopleApi
+    ) -> tuple[Endpoint, ...]:
         settings, acls = self.settings, self.acls
         names = Names(self.forwarder.ask, settings.upstream.static_prefix)
         directory = Directory(acls, self._clock)
         pages = (
             Overview(settings, acls, names, self._matrix),
             SharePages(settings, grants, directory, names, self._matrix),
+            RulePages(people, directory, self._matrix, self.names),
             TokenPages(settings, tokens, directory, self._clock),
         )
         return tuple(one for part in pages for one in part.endpoints())

@@ -12,6 +12,7 @@ import pytest
 from playwright.async_api import expect
 
 from tests.browser.conftest import NewPage, Site, sign_in
+from tests.browser.tools import axe_core
 from tests.e2e.world import API, name_of
 
 pytestmark = [pytest.mark.heavy, pytest.mark.timeout(600)]
@@ -37,8 +38,10 @@ def create(name: str, variables: dict[str, str], folder: Path) -> subprocess.Com
 
 
 async def test_alice_shares_with_carol_who_sees_it(site: Site, person: NewPage) -> None:
-    name = name_of("shared") + "<script>alert(1)</script>"
+    name = name_of("churn")
     number = made(site, name)
+    made(site, name_of("prices"))
+    made(site, name_of("demand"))
     path = f"/access/share/experiment/{number}"
     carol, alice = await person(), await person()
     await sign_in(carol, site, "carol", "/access/")
@@ -48,6 +51,7 @@ async def test_alice_shares_with_carol_who_sees_it(site: Site, person: NewPage) 
     await expect(alice.locator("#names option[value='group:research']")).to_have_count(1)
     await alice.fill("#principal", "research")
     await alice.select_option("#role", "editor")
+    await alice.focus("#role")
     await alice.keyboard.press("Tab")
     await alice.keyboard.press("Enter")
     await expect(alice.get_by_role("status")).to_contain_text("Saved")
@@ -68,6 +72,31 @@ async def test_alice_shares_with_carol_who_sees_it(site: Site, person: NewPage) 
             await alice.screenshot(
                 path=str(site.folder / f"console-{width}{page[7:12]}.png".replace("/", "_"))
             )
+
+
+async def test_axe_finds_nothing_serious(site: Site, person: NewPage) -> None:
+    number = made(site, name_of("axe"))
+    path = f"/access/share/experiment/{number}"
+    source = (axe_core() / "axe.min.js").read_text("utf-8")
+    page = await person()
+    await sign_in(page, site, "dave", "/access/")
+    wrong = []
+    for scheme in ("light", "dark"):
+        await page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
+        why = "/access/why?call=runs/get&kind=experiment&id=" + number
+        for one in ("/access/", path, "/access/tokens", "/access/roles", why, "/access/people"):
+            await page.goto(site.url + one)
+            await page.evaluate(source)
+            found = await page.evaluate("axe.run()")
+            wrong += [
+                (one, scheme, v["id"], [n["target"] for n in v["nodes"]])
+                for v in found["violations"]
+                if v["impact"] in ("serious", "critical")
+            ]
+            await page.screenshot(
+                path=str(site.folder / f"axe-{scheme}{one[7:13]}.png".replace("/", "-"))
+            )
+    assert wrong == []
 
 
 async def test_a_token_made_in_the_page_works_with_the_real_client(

@@ -13,6 +13,7 @@ from playwright.async_api import Browser, Playwright
 
 CHROMIUM = "/usr/bin/chromium"
 PROVIDER_VERSION = "9.13.3"
+AXE_VERSION = "4.14.1"
 FETCH_SECONDS = 600
 _ARGS = (
     "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
@@ -39,14 +40,23 @@ async def launch(playwright: Playwright) -> Browser:
 
 def node_modules() -> Path:
     """The folder with oidc-provider, fetched on first use."""
-    folder = Path(tempfile.gettempdir()) / f"mlgate-oidc-provider-{PROVIDER_VERSION}-{os.getuid()}"
-    with _alone("oidc-provider"):
+    return _fetched("oidc-provider", PROVIDER_VERSION)
+
+
+def axe_core() -> Path:
+    """The folder of axe-core, which finds what people with assistive technology stumble over."""
+    return _fetched("axe-core", AXE_VERSION) / "axe-core"
+
+
+def _fetched(package: str, version: str) -> Path:
+    folder = Path(tempfile.gettempdir()) / f"mlgate-{package}-{version}-{os.getuid()}"
+    with _alone(package):
         if not (folder / "done").exists():
             shutil.rmtree(folder, ignore_errors=True)
             folder.mkdir(mode=0o700)
             (folder / "package.json").write_text("{}")
             subprocess.run(
-                ["npm", "install", "--no-audit", "--no-fund", f"oidc-provider@{PROVIDER_VERSION}"],
+                ["npm", "install", "--no-audit", "--no-fund", f"{package}@{version}"],
                 check=True,
                 cwd=folder,
                 timeout=FETCH_SECONDS,

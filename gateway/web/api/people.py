@@ -56,6 +56,10 @@ class PeopleApi:
 
     async def can(self, call: OwnCall) -> web.StreamResponse:
         """Explain a decision; about others only for admins."""
+        return json_answer(200, await self.answer(call))
+
+    async def answer(self, call: OwnCall) -> dict[str, object]:
+        """What ``can`` says about the call's query."""
         asked = call.query.get("principal") or call.principal.name
         name = call.query.get("call", "")
         if asked != call.principal.name and not call.principal.admin:
@@ -66,21 +70,18 @@ class PeopleApi:
         if asked != principal.name:
             principal = await self._someone(asked)
         decision, owner = await self._decide(principal, name, call)
-        return json_answer(
-            200,
-            {
-                "principal": principal.name,
-                "groups": sorted(principal.groups),
-                "call": name,
-                "resource": str(decision.resource) if decision.resource else None,
-                "allowed": decision.allowed,
-                "reason": decision.reason.value,
-                "roles": list(decision.roles),
-                "would_allow": list(decision.would_allow),
-                "owner": owner,
-                "explanation": explain(principal, decision),
-            },
-        )
+        return {
+            "principal": principal.name,
+            "groups": sorted(principal.groups),
+            "call": name,
+            "resource": str(decision.resource) if decision.resource else None,
+            "allowed": decision.allowed,
+            "reason": decision.reason.value,
+            "roles": list(decision.roles),
+            "would_allow": list(decision.would_allow),
+            "owner": owner,
+            "explanation": explain(principal, decision),
+        }
 
     async def _decide(
         self, principal: Principal, name: str, call: OwnCall

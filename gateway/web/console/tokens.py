@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from urllib.parse import quote
 
 from aiohttp import web
@@ -114,7 +115,7 @@ class TokenPages:
         return f"MLFLOW_TRACKING_URI={self._address()}\nMLFLOW_TRACKING_TOKEN={secret}\n"
 
     def _examples(self, of: str, secret: str) -> dict[str, str]:
-        """Two lines each; names with quotes in them cannot come in here: Java needs none."""
+        """Two lines each, to be copied."""
         url = self._address()
         return {
             "Shell (for any client)": f"export MLFLOW_TRACKING_URI={url}\n"
@@ -126,8 +127,8 @@ class TokenPages:
             f'"{url}/api/2.0/mlflow/experiments/search?max_results=10"',
             "R": f'Sys.setenv(MLFLOW_TRACKING_URI = "{url}", MLFLOW_TRACKING_TOKEN = "{secret}")\n'
             "library(mlflow)",
-            "Java": "MlflowClient client = new MlflowClient(\n"
-            f'    new BasicMlflowHostCreds("{url}", "{secret}"));',
+            "Java": "MlflowClient client = new MlflowClient(new BasicMlflowHostCreds(\n"
+            f'    "{url}", {json.dumps(of.partition(":")[2])}, "{secret}"));',
         }
 
 
