@@ -33,6 +33,9 @@ def as_fields(side: Side, value: Any) -> dict[str, Any]:
         for one in fields(value)
         if one.name not in OF_WRITING
     }
+    for name in ("model_mappings", "tags"):  # SQL gives them in the order of some index
+        if isinstance(found.get(name), list):
+            found[name] = sorted(found[name], key=str)
     if found.get("experiment_id") is not None:  # ids have gaps here that they have not in SQL
         found["experiment_id"] = side.store.get_experiment(value.experiment_id).name
     if hasattr(value, "last_updated_at"):

@@ -105,6 +105,7 @@ def times_out(side: Side, value: Any) -> dict[str, Any]:
     return {name: one for name, one in value.to_dict().items() if name not in late}
 
 
+@pytest.mark.heavy
 def test_the_store_goes_on_where_the_database_was(
     copies: Copies, ids: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
