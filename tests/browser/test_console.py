@@ -65,7 +65,7 @@ async def test_alice_shares_with_carol_who_sees_it(site: Site, person: NewPage) 
     await carol.wait_for_url(f"{site.url}/#/experiments/{number}**")
     for width in (360, 1280):
         await alice.set_viewport_size({"width": width, "height": 800})
-        for page in ("/access/", "/access/tokens", path):
+        for page in ("/access/", "/access/tokens", "/access/roles", "/access/why", path):
             await alice.goto(site.url + page)
             wide = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
             assert await alice.evaluate(wide) <= 0, (page, width)
