@@ -309,3 +309,11 @@ async def test_each_change_is_an_audit_line(shared: World) -> None:
     writes = [one for one in lines if one.get("call") == "acl/write"]
     assert [one["status"] for one in writes] == [303, 400]
     assert (writes[0]["grant_to"], writes[0]["role"]) == ("everyone", "reader")
+
+
+async def test_a_role_that_roles_yaml_no_longer_has_shows_nothing(shared: World) -> None:
+    acls = shared.gateways[0].acls
+    await acls.create_acl(Resource(Kind.EXPERIMENT, "5"), None, {"everyone": "former-role"})
+    seen = await (await shared.signed_in()).get("/access/")
+    assert "number 5" not in seen.text
+    assert "churn" in seen.text
