@@ -60,10 +60,19 @@ def test_ownership_sharing_and_revocation_work_on_dynamodb(pair: Pair, unique: s
     path = f"/api/2.0/mlflow/runs/get?run_id={run}"
     ok(pair.other.call("bob", "GET", path))
     refused(pair.other.call("carol", "GET", path))
+
+    def found() -> list[str]:
+        """What carol's search finds; the MLflow is shared with other tests' experiments."""
+        search = (
+            f"/api/2.0/mlflow/experiments/search?max_results=9&filter=name%3D%27dynamo-{unique}%27"
+        )
+        seen = ok(pair.other.call("carol", "GET", search)).get("experiments", [])
+        return [one["experiment_id"] for one in seen]
+
+    assert found() == []
     ok(share(pair.first, "alice", "experiment", experiment, "group:research", "reader"))
     until(lambda: pair.other.call("carol", "GET", path).status == 200, seconds=2.0)
-    found = ok(pair.other.call("carol", "GET", "/api/2.0/mlflow/experiments/search?max_results=9"))
-    assert [one["experiment_id"] for one in found["experiments"]] == [experiment]
+    assert found() == [experiment]
     ok(unshare(pair.other, "alice", "experiment", experiment, "group:research"))
     until(lambda: pair.first.call("carol", "GET", path).status == 403, seconds=2.0)
 
