@@ -81,7 +81,8 @@ class Stages(Base):
             actions.append(records.put_action(self.table, other))
             actions += _move(head, number_of(other.sk), stage, STAGE_ARCHIVED)
         if others and len(batch) == len(others):
-            head.body["latest"].pop(stage)
+            # Absent when another writer came between the reads: this write fails and is redone.
+            head.body["latest"].pop(stage, None)
         return actions, len(others) - len(batch)
 
     def delete_model_version(self, name: str, version: str | int) -> None:

@@ -8,8 +8,7 @@ looks at its own partition. What DynamoDB means by a call stays moto's.
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
-from contextlib import contextmanager
+import threading
 from typing import Any
 
 from moto.dynamodb.models import DynamoDBBackend
@@ -28,60 +27,60 @@ def speed_up() -> None:
     Table.__deepcopy__ = _copy_of_partitions  # type: ignore[attr-defined]
 
 
+class _Now(threading.local):
+    """What the call of this thread is about: moto serves several threads with one table."""
+
+    named: frozenset[str] | None = None
+    copied: dict[int, Any] | None = None
+    looked_for: tuple[Any, Any] | None = None
+
+
+_now = _Now()
+
+
 def _transact_on_its_partitions(self: Any, transact_items: list[dict[str, Any]]) -> None:
     named = set()
     for action in transact_items:
         ((_, parameters),) = list(action.items())[:1]
         key = parameters.get("Key") or parameters["Item"]
         named.add(key["pk"]["S"])
-    tables = list(self.tables.values())
-    for table in tables:
-        table._named, table._copied = named, None
+    _now.named, _now.copied = frozenset(named), {}
     try:
         _transact(self, transact_items)
     finally:
-        for table in tables:
-            del table._named, table._copied
+        _now.named = _now.copied = None
 
 
 def _copy_of_partitions(self: Any, memo: dict[int, Any]) -> Any:
-    named = getattr(self, "_named", None)
-    if named is None:
-        fields = {name: copy.deepcopy(value, memo) for name, value in vars(self).items()}
-    else:
-        if self._copied is not None:
-            return self._copied
-        fields = {k: v for k, v in vars(self).items() if k not in ("_named", "_copied")}
+    named, copied = _now.named, _now.copied
+    if named is None or copied is None:
+        return _remade(self, {k: copy.deepcopy(v, memo) for k, v in vars(self).items()})
+    if id(self) not in copied:
         items = copy.copy(self.items)
         for partition in [one for one in items if one.value in named]:
             items[partition] = copy.deepcopy(items[partition], memo)
-        fields["items"] = items
-    made = copy.copy(self)
-    vars(made).clear()
+        copied[id(self)] = _remade(self, {**vars(self), "items": items})
+    return copied[id(self)]
+
+
+def _remade(table: Any, fields: dict[str, Any]) -> Any:
+    made = table.__class__.__new__(table.__class__)
     vars(made).update(fields)
-    if named is not None:
-        self._copied = made
     return made
 
 
 def _query_of_one_partition(self: Any, hash_key: Any, *args: Any, **kwargs: Any) -> Any:
     if kwargs.get("index_name") or any(args[6:7]):
         return _query(self, hash_key, *args, **kwargs)
-    with _looking_for(self, hash_key):
-        return _query(self, hash_key, *args, **kwargs)
-
-
-@contextmanager
-def _looking_for(table: Any, hash_key: Any) -> Iterator[None]:
-    table._looked_for = hash_key
+    _now.looked_for = (self, hash_key)
     try:
-        yield
+        return _query(self, hash_key, *args, **kwargs)
     finally:
-        del table._looked_for
+        _now.looked_for = None
 
 
 def _items_looked_for(self: Any) -> Any:
-    wanted = getattr(self, "_looked_for", None)
-    if wanted is None or self.range_key_attr is None or self.hash_key_attr != "pk":
+    table, wanted = _now.looked_for or (None, None)
+    if table is not self or self.range_key_attr is None or self.hash_key_attr != "pk":
         return _all_items(self)
     return sorted(self.items.get(wanted, {}).values(), key=lambda item: item.range_key)
