@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -78,6 +78,23 @@ def pauses() -> Pauses:
 def dynamo(fake: FakeDynamoDb, pauses: Pauses) -> DynamoDbTrackingStore:
     table = Table(fake, parse_uri(MOTO), now=pauses.now, pause=pauses.pause)
     return DynamoDbTrackingStore(table, "s3://bucket/root")
+
+
+def counted(fake: FakeDynamoDb, store: Any) -> Callable[..., int]:
+    """``calls("get_run", run_id)``: how many calls to DynamoDB one call of ``store`` takes."""
+
+    def count(method: str, *args: Any, **kwargs: Any) -> int:
+        fake.calls.clear()
+        getattr(store, method)(*args, **kwargs)
+        return len(fake.calls)
+
+    return count
+
+
+@pytest.fixture
+def calls(fake: FakeDynamoDb, dynamo: DynamoDbTrackingStore) -> Callable[..., int]:
+    """Counts the calls of the tracking store."""
+    return counted(fake, dynamo)
 
 
 _SQLITE: list[Path] = []

@@ -27,16 +27,6 @@ from tests.fakes.fake_dynamodb import FakeDynamoDb
 ACTIVE = ViewType.ACTIVE_ONLY
 
 
-@pytest.fixture
-def calls(fake: FakeDynamoDb, dynamo: Any) -> Callable[..., int]:
-    def count(method: str, *args: Any) -> int:
-        fake.calls.clear()
-        getattr(dynamo, method)(*args)
-        return len(fake.calls)
-
-    return count
-
-
 def full_batch() -> tuple[list[Metric], list[Param], list[RunTag]]:
     return (
         [Metric(f"metric {i}", i / 3, 1, 1) for i in range(100)],

@@ -21,7 +21,7 @@ from mlflow.exceptions import MlflowException
 from dynamodb_store import keys
 from tests.fakes.fake_dynamodb import WRITES, FakeDynamoDb, client_error, throttle
 from tests.store.ai_gateway_world import FALLBACK, PRIMARY, quick_keys
-from tests.store.conftest import local_store
+from tests.store.conftest import counted, local_store
 
 __all__ = ["quick_keys"]
 
@@ -35,12 +35,7 @@ def store(dynamo: Any, quick_keys: None) -> Any:
 
 @pytest.fixture
 def calls(fake: FakeDynamoDb, store: Any) -> Callable[..., int]:
-    def count(method: str, *args: Any, **kwargs: Any) -> int:
-        fake.calls.clear()
-        getattr(store, method)(*args, **kwargs)
-        return len(fake.calls)
-
-    return count
+    return counted(fake, store)
 
 
 def model(store: Any, name: str = "d") -> str:

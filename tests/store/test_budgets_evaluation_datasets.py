@@ -13,16 +13,6 @@ from dynamodb_store import keys
 from tests.fakes.fake_dynamodb import WRITES, FakeDynamoDb, client_error, throttle
 
 
-@pytest.fixture
-def calls(fake: FakeDynamoDb, dynamo: Any) -> Callable[..., int]:
-    def count(method: str, *args: Any) -> int:
-        fake.calls.clear()
-        getattr(dynamo, method)(*args)
-        return len(fake.calls)
-
-    return count
-
-
 def a_dataset(dynamo: Any) -> str:
     return str(dynamo.create_dataset("d", {"k": "v"}, ["0"]).dataset_id)
 

@@ -22,16 +22,6 @@ from dynamodb_store import keys
 from tests.fakes.fake_dynamodb import WRITES, FakeDynamoDb, client_error, throttle
 
 
-@pytest.fixture
-def calls(fake: FakeDynamoDb, dynamo: Any) -> Callable[..., int]:
-    def count(method: str, *args: Any) -> int:
-        fake.calls.clear()
-        getattr(dynamo, method)(*args)
-        return len(fake.calls)
-
-    return count
-
-
 def a_run(dynamo: Any) -> str:
     return str(dynamo.create_run("0", "u", 1, [], "r").info.run_id)
 

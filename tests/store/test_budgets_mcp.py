@@ -21,12 +21,7 @@ def payload(version: str) -> dict[str, Any]:
     return {"name": A, "version": version}
 
 
-def test_calls(dynamo: Any, fake: FakeDynamoDb) -> None:
-    def calls(method: str, *args: Any, **kwargs: Any) -> int:
-        fake.calls.clear()
-        getattr(dynamo, method)(*args, **kwargs)
-        return len(fake.calls)
-
+def test_calls(dynamo: Any, fake: FakeDynamoDb, calls: Callable[..., int]) -> None:
     assert calls("create_mcp_server", "com.example/bb") == 1
     assert calls("create_mcp_server_version", payload("1.0.0")) == 3
     assert calls("create_mcp_server_version", payload("2.0.0")) == 3

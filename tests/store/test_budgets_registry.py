@@ -14,18 +14,14 @@ from mlflow.entities.model_registry import ModelVersionTag, RegisteredModelTag
 from dynamodb_store import keys
 from dynamodb_store.registry.store import DynamoDbRegistryStore
 from tests.fakes.fake_dynamodb import FakeDynamoDb
+from tests.store.conftest import counted
 
 RUN = "0123456789abcdef0123456789abcdef"
 
 
 @pytest.fixture
 def calls(fake: FakeDynamoDb, registry: Any) -> Callable[..., int]:
-    def count(method: str, *args: Any) -> int:
-        fake.calls.clear()
-        getattr(registry, method)(*args)
-        return len(fake.calls)
-
-    return count
+    return counted(fake, registry)
 
 
 def test_reads_and_writes_of_models_and_versions(

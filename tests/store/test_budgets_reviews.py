@@ -6,21 +6,10 @@ import os
 from collections.abc import Callable
 from typing import Any
 
-import pytest
 from mlflow.entities.issue import IssueSeverity
 from mlflow.genai.label_schemas.label_schemas import InputText
 
 from tests.fakes.fake_dynamodb import FakeDynamoDb
-
-
-@pytest.fixture
-def calls(fake: FakeDynamoDb, dynamo: Any) -> Callable[..., int]:
-    def count(method: str, *args: Any, **kwargs: Any) -> int:
-        fake.calls.clear()
-        getattr(dynamo, method)(*args, **kwargs)
-        return len(fake.calls)
-
-    return count
 
 
 def test_label_schemas(dynamo: Any, calls: Callable[..., int]) -> None:

@@ -14,16 +14,6 @@ from mlflow.exceptions import MlflowException
 from tests.fakes.fake_dynamodb import WRITES, FakeDynamoDb, client_error, throttle
 
 
-@pytest.fixture
-def calls(fake: FakeDynamoDb, dynamo: Any) -> Callable[..., int]:
-    def count(method: str, *args: Any) -> int:
-        fake.calls.clear()
-        getattr(dynamo, method)(*args)
-        return len(fake.calls)
-
-    return count
-
-
 def judge(instructions: str = "is {{ outputs }} good?") -> str:
     data = {"instructions": instructions, "model": "openai:/gpt"}
     return json.dumps({"name": "a judge", "instructions_judge_pydantic_data": data})

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import pytest
 from mlflow.entities import TraceState
 from mlflow.entities.model_registry import PromptVersion
 
@@ -14,16 +13,6 @@ from dynamodb_store.table import THREADS
 from tests.fakes.fake_dynamodb import FakeDynamoDb
 from tests.store.spans import info, span
 from tests.store.test_contract_traces import feedback
-
-
-@pytest.fixture
-def calls(fake: FakeDynamoDb, dynamo: Any) -> Callable[..., int]:
-    def count(method: str, *args: Any, **kwargs: Any) -> int:
-        fake.calls.clear()
-        getattr(dynamo, method)(*args, **kwargs)
-        return len(fake.calls)
-
-    return count
 
 
 def hundred(trace_id: str, first: int = 1) -> list[Any]:
