@@ -108,5 +108,20 @@ def throttle(times: int, operations: set[str] | None = None) -> Fault:
     return fault
 
 
+def lose_answers(fake: FakeDynamoDb, lost: list[str] | None = None) -> Fault:
+    """Every second write, from the first on, is done and its answer gets lost; ``lost`` lists all
+    writes that were tried."""
+    tried = [] if lost is None else lost
+
+    def fault(operation: str, parameters: dict[str, Any]) -> None:
+        if operation in WRITES:
+            tried.append(operation)
+            if len(tried) % 2:
+                fake.real(operation, parameters)
+                raise client_error("InternalServerError", operation)
+
+    return fault
+
+
 def client_error(code: str, operation: str, message: str = "injected") -> ClientError:
     return ClientError({"Error": {"Code": code, "Message": message}}, operation)

@@ -19,7 +19,7 @@ from mlflow.entities.gateway_budget_policy import (
 from mlflow.exceptions import MlflowException
 
 from dynamodb_store import keys
-from tests.fakes.fake_dynamodb import WRITES, FakeDynamoDb, client_error, throttle
+from tests.fakes.fake_dynamodb import FakeDynamoDb, lose_answers, throttle
 from tests.store.ai_gateway_world import FALLBACK, PRIMARY, quick_keys
 from tests.store.conftest import counted, local_store
 
@@ -130,16 +130,7 @@ def test_throttling_is_waited_out_and_lost_answers_count_once(
 ) -> None:
     definition = model(store)
     endpoint = plain_endpoint(store, "e", definition)
-    lost: list[str] = []
-
-    def lose(operation: str, parameters: dict[str, Any]) -> None:
-        if operation in WRITES:
-            lost.append(operation)
-            if len(lost) % 2:
-                fake.real(operation, parameters)
-                raise client_error("InternalServerError", operation)
-
-    fake.faults[:] = [throttle(3), lose]
+    fake.faults[:] = [throttle(3), lose_answers(fake)]
     store.attach_model_to_endpoint(endpoint, GatewayEndpointModelConfig(definition, FALLBACK))
     store.create_endpoint_binding(endpoint, "scorer", "x")
     store.detach_model_from_endpoint(endpoint, definition)

@@ -10,7 +10,7 @@ import pytest
 from mlflow.exceptions import MlflowException
 
 from dynamodb_store import keys
-from tests.fakes.fake_dynamodb import WRITES, FakeDynamoDb, client_error, throttle
+from tests.fakes.fake_dynamodb import FakeDynamoDb, lose_answers, throttle
 
 
 def a_dataset(dynamo: Any) -> str:
@@ -44,16 +44,7 @@ def test_calls(dynamo: Any, fake: FakeDynamoDb, calls: Callable[..., int]) -> No
 
 def test_faults_lose_no_record_and_make_none_twice(dynamo: Any, fake: FakeDynamoDb) -> None:
     dataset_id = a_dataset(dynamo)
-    lost: list[str] = []
-
-    def lose_answers(operation: str, parameters: dict[str, Any]) -> None:
-        if operation in WRITES:
-            lost.append(operation)
-            if len(lost) % 2:
-                fake.real(operation, parameters)
-                raise client_error("InternalServerError", operation)
-
-    fake.faults.append(lose_answers)
+    fake.faults.append(lose_answers(fake))
     answer = dynamo.upsert_dataset_records(dataset_id, given(*range(20)))
     assert answer == {"inserted": 20, "updated": 0}
     ids = [one.dataset_record_id for one in dynamo._load_dataset_records(dataset_id)[0]]

@@ -19,7 +19,7 @@ from mlflow.exceptions import MlflowException
 from mlflow.utils.mlflow_tags import MLFLOW_MODEL_VERSIONS
 
 from dynamodb_store import keys
-from tests.fakes.fake_dynamodb import WRITES, FakeDynamoDb, client_error, throttle
+from tests.fakes.fake_dynamodb import FakeDynamoDb, lose_answers, throttle
 
 
 def a_run(dynamo: Any) -> str:
@@ -90,16 +90,7 @@ def test_lists_of_models_take_1500_new_models_in_a_second(dynamo: Any, fake: Fak
 def test_lost_answers_and_throttling_do_nothing_twice(dynamo: Any, fake: FakeDynamoDb) -> None:
     run_id, model_id = a_run(dynamo), a_model(dynamo)
     dynamo.set_logged_model_tags(model_id, [LoggedModelTag("gone", "1")])
-    lost: list[str] = []
-
-    def lose_answers(operation: str, parameters: dict[str, Any]) -> None:
-        if operation in WRITES:
-            lost.append(operation)
-            if len(lost) % 2:
-                fake.real(operation, parameters)
-                raise client_error("InternalServerError", operation)
-
-    fake.faults.append(lose_answers)
+    fake.faults.append(lose_answers(fake))
     dynamo.delete_logged_model_tag(model_id, "gone")
     dynamo.log_logged_model_params(model_id, [LoggedModelParameter("p", "1")])
     dynamo.log_metric(run_id, Metric("m", 1.0, 1, 1, model_id))

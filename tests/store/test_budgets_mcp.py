@@ -12,7 +12,7 @@ from mlflow.exceptions import MlflowException
 
 from dynamodb_store.table import Table
 from dynamodb_store.tracking.store import DynamoDbTrackingStore
-from tests.fakes.fake_dynamodb import WRITES, FakeDynamoDb, client_error, throttle
+from tests.fakes.fake_dynamodb import FakeDynamoDb, lose_answers, throttle
 
 A = "com.example/aa"
 
@@ -76,16 +76,7 @@ def test_of_two_writers_nothing_is_lost(dynamo: Any, fake: FakeDynamoDb) -> None
 
 
 def test_lost_answers_and_throttling_write_once(dynamo: Any, fake: FakeDynamoDb) -> None:
-    lost: list[str] = []
-
-    def lose(operation: str, parameters: dict[str, Any]) -> None:
-        if operation in WRITES:
-            lost.append(operation)
-            if len(lost) % 2:
-                fake.real(operation, parameters)
-                raise client_error("InternalServerError", operation)
-
-    fake.faults[:] = [throttle(3), lose]
+    fake.faults[:] = [throttle(3), lose_answers(fake)]
     dynamo.create_mcp_server_version(payload("1.0.0"))
     dynamo.set_mcp_server_tag(A, "k", "v")
     dynamo.create_mcp_access_endpoint(A, "u", server_version="1.0.0")

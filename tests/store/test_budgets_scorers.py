@@ -11,7 +11,7 @@ import pytest
 from mlflow.entities.gateway_guardrail import GuardrailAction, GuardrailStage
 from mlflow.exceptions import MlflowException
 
-from tests.fakes.fake_dynamodb import WRITES, FakeDynamoDb, client_error, throttle
+from tests.fakes.fake_dynamodb import FakeDynamoDb, lose_answers, throttle
 
 
 def judge(instructions: str = "is {{ outputs }} good?") -> str:
@@ -54,16 +54,7 @@ def test_versions_registered_at_once_get_numbers_of_their_own(
 
 
 def test_lost_answers_and_throttling_register_once(dynamo: Any, fake: FakeDynamoDb) -> None:
-    lost: list[str] = []
-
-    def lose_answers(operation: str, parameters: dict[str, Any]) -> None:
-        if operation in WRITES:
-            lost.append(operation)
-            if len(lost) % 2:
-                fake.real(operation, parameters)
-                raise client_error("InternalServerError", operation)
-
-    fake.faults.append(lose_answers)
+    fake.faults.append(lose_answers(fake))
     dynamo.register_scorer("0", "a", judge())
     dynamo.register_scorer("0", "a", judge())
     dynamo.delete_scorer("0", "a", 1)

@@ -12,7 +12,7 @@ from mlflow.genai.label_schemas.label_schemas import InputText
 
 from dynamodb_store.table import Table
 from dynamodb_store.tracking.store import DynamoDbTrackingStore
-from tests.fakes.fake_dynamodb import WRITES, FakeDynamoDb, client_error, throttle
+from tests.fakes.fake_dynamodb import FakeDynamoDb, lose_answers, throttle
 
 
 @pytest.fixture
@@ -122,16 +122,8 @@ def test_two_change_an_issue_and_nothing_is_lost(
 def test_throttling_and_lost_answers_write_once(
     dynamo: Any, other: Any, fake: FakeDynamoDb
 ) -> None:
-    lost = []
-
-    def lose_answers(operation: str, parameters: dict[str, Any]) -> None:
-        if operation in WRITES:
-            lost.append(operation)
-            if len(lost) % 2:
-                fake.real(operation, parameters)
-                raise client_error("InternalServerError", operation)
-
-    fake.faults[:] = [throttle(3), lose_answers]
+    lost: list[str] = []
+    fake.faults[:] = [throttle(3), lose_answers(fake, lost)]
     queue = dynamo.create_review_queue("0", name="q", queue_type="custom").queue_id
     dynamo.add_items_to_review_queue(queue, item_ids=["a", "b"])
     dynamo.set_review_queue_item_status(queue, item_id="a", status="declined", completed_by="u")

@@ -13,7 +13,7 @@ from mlflow.exceptions import MlflowException, MlflowTracingException
 from dynamodb_store import keys
 from dynamodb_store.table import Table
 from dynamodb_store.tracking.store import DynamoDbTrackingStore
-from tests.fakes.fake_dynamodb import WRITES, FakeDynamoDb, client_error, throttle
+from tests.fakes.fake_dynamodb import FakeDynamoDb, lose_answers, throttle
 from tests.store.spans import info, span
 from tests.store.test_contract_traces import feedback
 
@@ -125,15 +125,7 @@ def test_log_spans_in_the_middle_of_log_spans_and_of_changes(
 
 def test_lost_answers_and_throttling(dynamo: Any, fake: FakeDynamoDb) -> None:
     lost: list[str] = []
-
-    def lose_answers(operation: str, parameters: dict[str, Any]) -> None:
-        if operation in WRITES:
-            lost.append(operation)
-            if len(lost) % 2:
-                fake.real(operation, parameters)
-                raise client_error("InternalServerError", operation)
-
-    fake.faults.append(lose_answers)
+    fake.faults.append(lose_answers(fake, lost))
     in_progress = info("tr-1", state=TraceState.IN_PROGRESS)
     dynamo.start_trace(in_progress)
     made = dynamo.create_assessment(feedback("tr-1", "f", 1))
@@ -147,7 +139,7 @@ def test_lost_answers_and_throttling(dynamo: Any, fake: FakeDynamoDb) -> None:
     trace = dynamo.get_trace("tr-1")
     assert names(trace) == ["span 1", "span 2"]
     assert [one.name for one in trace.info.assessments] == ["g"]
-    fake.faults.append(lose_answers)
+    fake.faults.append(lose_answers(fake, lost))
     assert dynamo.delete_traces("0", trace_ids=["tr-1", "tr-2"]) == 2
     assert left(fake) == []
 

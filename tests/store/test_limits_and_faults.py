@@ -23,7 +23,7 @@ from dynamodb_store.provision import create_table, delete_table, describe_table
 from dynamodb_store.table import REQUEST_SECONDS, open_table
 from dynamodb_store.tracking.store import DynamoDbTrackingStore
 from dynamodb_store.uri import parse_uri
-from tests.fakes.fake_dynamodb import WRITES, FakeDynamoDb, client_error, throttle
+from tests.fakes.fake_dynamodb import FakeDynamoDb, client_error, lose_answers, throttle
 
 URI = "dynamodb://us-east-1/mlflow"
 
@@ -186,17 +186,7 @@ def test_another_writer_in_between_loses_nothing(dynamo: Any, fake: FakeDynamoDb
 def test_a_write_whose_answer_got_lost_is_not_done_twice(dynamo: Any, fake: FakeDynamoDb) -> None:
     run_id = a_run(dynamo)
     dynamo.set_tag(run_id, RunTag("t", "1"))
-    lost = []
-
-    def lose_answers(operation: str, parameters: dict[str, Any]) -> None:
-        if operation in WRITES and len(lost) % 2 == 0:
-            lost.append(operation)
-            fake.real(operation, parameters)
-            raise client_error("InternalServerError", operation)
-        if operation in WRITES:
-            lost.append(operation)
-
-    fake.faults.append(lose_answers)
+    fake.faults.append(lose_answers(fake))
     dynamo.delete_tag(run_id, "t")
     dynamo.log_metric(run_id, Metric("m", 1, 1, 1))
     dynamo.log_param(run_id, Param("p", "1"))

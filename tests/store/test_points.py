@@ -15,7 +15,7 @@ from dynamodb_store import keys, schema
 from dynamodb_store.entities.points import Point, pack, unpack
 from dynamodb_store.entities.series import Series
 from dynamodb_store.tracking.points import all_points
-from tests.fakes.fake_dynamodb import WRITES, FakeDynamoDb, client_error
+from tests.fakes.fake_dynamodb import FakeDynamoDb, lose_answers
 from tests.store.both import Both, RunRef
 
 numbers = st.sampled_from([0.0, -0.0, math.nan, 1.5, -2.0, math.inf])
@@ -62,16 +62,7 @@ def test_a_full_tail_stays_below_a_kilobyte(dynamo: Any, fake: FakeDynamoDb) -> 
 
 def test_what_is_repeated_after_a_lost_answer_counts_once(dynamo: Any, fake: FakeDynamoDb) -> None:
     run_id = dynamo.create_run("0", "u", 1, [], "r").info.run_id
-    lost: list[str] = []
-
-    def lose_answers(operation: str, parameters: dict[str, Any]) -> None:
-        if operation in WRITES:
-            lost.append(operation)
-        if operation in WRITES and len(lost) % 2:
-            fake.real(operation, parameters)
-            raise client_error("InternalServerError", operation)
-
-    fake.faults.append(lose_answers)
+    fake.faults.append(lose_answers(fake))
     for number in range(45):
         for _ in range(2):  # as a client whose own answer got lost
             dynamo.log_metric(run_id, Metric("m", number, number, number))

@@ -12,7 +12,7 @@ from dynamodb_store.provision import delete_table
 from dynamodb_store.registry.store import DynamoDbRegistryStore
 from dynamodb_store.table import open_table
 from dynamodb_store.uri import parse_uri
-from tests.fakes.fake_dynamodb import WRITES, FakeDynamoDb, client_error, throttle
+from tests.fakes.fake_dynamodb import WRITES, FakeDynamoDb, lose_answers, throttle
 
 URI = "dynamodb://us-east-1/mlflow"
 
@@ -48,15 +48,7 @@ def test_throttling_is_waited_out(registry: Any, fake: FakeDynamoDb, pauses: Any
 
 def test_a_write_whose_answer_got_lost_is_done_once(registry: Any, fake: FakeDynamoDb) -> None:
     lost: list[str] = []
-
-    def lose_answers(operation: str, parameters: dict[str, Any]) -> None:
-        if operation in WRITES:
-            lost.append(operation)
-            if len(lost) % 2:
-                fake.real(operation, parameters)
-                raise client_error("InternalServerError", operation)
-
-    fake.faults.append(lose_answers)
+    fake.faults.append(lose_answers(fake, lost))
     registry.create_registered_model("m")
     assert registry.create_model_version("m", "s").version == 1
     registry.transition_model_version_stage("m", 1, "Staging", True)

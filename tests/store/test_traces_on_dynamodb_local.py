@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from dynamodb_store.provision import create_table
-from tests.stack import Process, free_port, http, start
+from tests.stack import Process, http, start_mlflow
 from tests.store.conftest import local_store
 from tests.store.spans import info, span
 from tests.store.test_contract_traces import feedback
@@ -52,13 +52,7 @@ def server(dynamodb_local: Any, tmp_path_factory: pytest.TempPathFactory) -> Ite
     folder = tmp_path_factory.mktemp("server")
     uri = dynamodb_local.store_url("mlflow-traces")
     create_table(uri)
-    port = free_port()
-    command = [
-        sys.executable, "-m", "mlflow", "server", "--backend-store-uri", uri,
-        "--artifacts-destination", str(folder / "artifacts"),
-        "--host", "127.0.0.1", "--port", str(port), "--workers", "1",
-    ]  # fmt: skip
-    process = start(command, f"http://127.0.0.1:{port}", folder / "mlflow.log", folder)
+    process = start_mlflow(folder, backend=uri)
     process.wait_for("/health")
     yield process
     process.stop()
