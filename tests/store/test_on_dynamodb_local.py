@@ -89,7 +89,8 @@ def server(dynamodb_local: Any, tmp_path_factory: pytest.TempPathFactory) -> Ite
     folder = tmp_path_factory.mktemp("server")
     uri = dynamodb_local.store_url("mlflow")
     create_table(uri)
-    process = start_mlflow(folder, backend=uri)
+    # With its job runners: a test below is about what MLflow says of them on this store.
+    process = start_mlflow(folder, backend=uri, MLFLOW_SERVER_ENABLE_JOB_EXECUTION="true")
     process.wait_for("/health")
     yield process
     process.stop()
