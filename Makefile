@@ -46,9 +46,9 @@ fmt: $(STAMP)
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
+# --no-compile: what is imported is compiled then, the rest never is.
 $(STAMP): pyproject.toml
 	$(PYTHON) -c "import sys; sys.exit(sys.version_info < (3, 11) and 'Python 3.11 or newer is needed: make PYTHON=python3.12 up')"
 	$(PYTHON) -m venv $(VENV)
-	# --no-compile: what is imported is compiled then, the rest never is.
 	$(BIN)/pip install --quiet --no-compile --disable-pip-version-check -e ".[mlflow,dev]"
 	touch $(STAMP)

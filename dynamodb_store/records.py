@@ -298,6 +298,7 @@ def of_item(table: Table, item: Item) -> Record:
 
 
 def remove_parts(table: Table, partition: str, sk: str) -> None:
+    """Remove the parts of a record that is gone or has no large body any more."""
     place = _parts_of(partition, sk)
     keys = [(place, part["sk"]) for part in table.query_all(place)]
     if keys:

@@ -13,7 +13,6 @@ from mlflow.utils.validation import _parse_experiment_id
 from dynamodb_store import documents, keys
 from dynamodb_store.documents import Document
 from dynamodb_store.entities import experiment, run
-from dynamodb_store.errors import not_implemented
 from dynamodb_store.table import Action, Table
 
 DEFAULT_EXPERIMENT_ID = "0"
@@ -76,7 +75,7 @@ class Base(AbstractStore):  # type: ignore[misc]
 
         In the family of scorers. Raises MLflow's error when there is none.
         """
-        raise not_implemented("scorers")
+        raise NotImplementedError  # in Scorers
 
     def _purge_experiment(self, experiment_id: str) -> None:
         """Called when an experiment goes for good, before its head does.

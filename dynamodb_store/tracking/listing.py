@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
-from dynamodb_store import documents, keys, schema
+from dynamodb_store import documents, schema
 from dynamodb_store.codec import Item
 from dynamodb_store.documents import Document
 from dynamodb_store.entities.run import unpack_document
@@ -76,24 +76,9 @@ def listed_documents(
     Without those that are gone by now. Heads are fetched 100 a call, paged documents one by one.
     """
     apart = [pk for pk, item in entries if schema.DIGEST not in item]
-    fetched = {item["pk"]: item for item in table.batch_get([(pk, keys.HEAD) for pk in apart])}
-    paged = [pk for pk, item in fetched.items() if item[schema.PAGES]]
-    whole = dict(
-        zip(
-            paged,
-            table.parallel(lambda pk: documents.read(table, pk, sections), paged),
-            strict=True,
-        )
+    fetched = {document.pk: document for document in documents.read_many(table, apart, sections)}
+    found = (
+        unpack_document(item[schema.DIGEST], sections) if schema.DIGEST in item else fetched.get(pk)
+        for pk, item in entries
     )
-    found = []
-    for pk, item in entries:
-        if schema.DIGEST in item:
-            document: Document | None = unpack_document(item[schema.DIGEST], sections)
-        elif pk in whole:
-            document = whole[pk]
-        else:
-            head = fetched.get(pk)
-            document = documents.assemble([head] if head else [], pk, sections)
-        if document is not None:
-            found.append(document)
-    return found
+    return [document for document in found if document is not None]

@@ -19,6 +19,8 @@ from gateway.devidp.issuer import CLIENT_ID, ISSUER
 from gateway.idp.discovery import is_loopback
 
 _PAGES = Path(__file__).parent / "pages"
+_STYLE = Path(__file__).parents[1] / "web" / "static" / "style.css"
+"""The gateway's own, so that both sides of a sign-in look alike; a file, no import."""
 _environment = Environment(
     loader=FileSystemLoader(_PAGES), autoescape=True, undefined=StrictUndefined
 )
@@ -79,7 +81,7 @@ async def _logout(request: web.Request) -> web.StreamResponse:
 
 
 async def _style(request: web.Request) -> web.StreamResponse:
-    return web.Response(body=(_PAGES / "style.css").read_bytes(), content_type="text/css")
+    return web.Response(body=_STYLE.read_bytes(), content_type="text/css")
 
 
 def _problem(asked: dict[str, str]) -> str:

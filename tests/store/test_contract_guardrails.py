@@ -13,12 +13,7 @@ from mlflow.entities.gateway_guardrail import (
     GuardrailAction,
     GuardrailStage,
 )
-from mlflow.exceptions import MlflowException
-from mlflow.protos.databricks_pb2 import BAD_REQUEST, RESOURCE_DOES_NOT_EXIST
 
-from dynamodb_store.errors import ConditionFailed
-from dynamodb_store.tracking.ai_gateway.guardrails import scorer_unused
-from dynamodb_store.tracking.store import DynamoDbTrackingStore
 from tests.store import ai_gateway_world as world
 from tests.store.ai_gateway_world import config, definition, quick_keys, secret
 from tests.store.both import PLAIN, Both, Ref, Side
@@ -59,42 +54,8 @@ def judge(name: str, **more: Any) -> str:
     )
 
 
-def stand_in_for_scorers(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Until the family of scorers is built: as much of it as guardrails need."""
-    made: dict[tuple[str, int], ScorerVersion] = {}
-
-    def key(scorer_id: str, version: int) -> tuple[str, str]:
-        return (f"scorer {scorer_id}", str(version))
-
-    def register(store: Any, experiment_id: str, name: str, serialized: str) -> ScorerVersion:
-        number = 1 + sum(scorer_id == f"id of {name}" for scorer_id, _ in made)
-        version = ScorerVersion(experiment_id, name, number, serialized, 1, f"id of {name}")
-        made[(version.scorer_id, number)] = version
-        pk, sk = key(version.scorer_id, number)
-        store.table.put({"pk": pk, "sk": sk})
-        return version
-
-    def by_id(store: Any, scorer_id: str, version: int) -> Any:
-        if (scorer_id, version) not in made:
-            raise MlflowException("no scorer", RESOURCE_DOES_NOT_EXIST)
-        check = {"Key": key(scorer_id, version), "ConditionExpression": "attribute_exists(pk)"}
-        return made[(scorer_id, version)], ("ConditionCheck", check)
-
-    def delete(store: Any, experiment_id: str, name: str, version: int) -> None:
-        try:
-            store.table.transact([scorer_unused(f"id of {name}", version)])
-        except ConditionFailed as failed:
-            raise MlflowException("in use", BAD_REQUEST) from failed
-
-    monkeypatch.setattr(DynamoDbTrackingStore, "register_scorer", register)
-    monkeypatch.setattr(DynamoDbTrackingStore, "_scorer_by_id", by_id)
-    monkeypatch.setattr(DynamoDbTrackingStore, "delete_scorer", delete)
-
-
 @pytest.fixture
-def both(sql: Any, ours: Any, quick_keys: None, monkeypatch: pytest.MonkeyPatch) -> Both:
-    if "register_scorer" in DynamoDbTrackingStore.not_built:
-        stand_in_for_scorers(monkeypatch)
+def both(sql: Any, ours: Any, quick_keys: None) -> Both:
     return Both(sql, ours)
 
 
@@ -190,13 +151,3 @@ def test_places_of_one_order_follow_the_ids(both: Both) -> None:
         places = side.store.list_endpoint_guardrail_configs(side.made["e"])
         orders = [(place.execution_order is None, place.guardrail_id) for place in places]
         assert orders == sorted(orders)
-
-
-@pytest.mark.skipif(
-    "register_scorer" not in DynamoDbTrackingStore.not_built, reason="scorers are built"
-)
-def test_without_scorers_there_is_no_guardrail_and_it_says_so(dynamo: Any) -> None:
-    with pytest.raises(MlflowException, match="does not have scorers yet") as refused:
-        dynamo.create_gateway_guardrail("g", "s", 1, BEFORE, VALIDATION)
-    assert refused.value.error_code == "NOT_IMPLEMENTED"
-    assert list(dynamo.list_gateway_guardrails()) == []
