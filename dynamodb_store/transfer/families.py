@@ -64,7 +64,7 @@ PREFIXES = (
     *(keys.WEBHOOKS, f"{keys.WEBHOOKS}//", keys.DELETED_WEBHOOKS, f"{keys.DELETED_WEBHOOKS}//"),
     *("ED#", "EDL#", "EDR#", "EDI#", "AF#", "AR#"),
     *("SC#", "SCV#", keys.SCORING_CONFIGS, f"{keys.SCORING_CONFIGS}//", "AI#"),
-    *("TR#", "TRL#", "TRS#", "TRU#", "TRA#", "TRR#"),
+    *("TR#", "TRL#", "TRS#", "TRU#", "TRA#", "TRR#", "TRG#"),
     *("LS#", "LSI#", "LSN#", "RQ#", "RQI#", "RQN#", "RQE#", "RQM#"),
     *("IS#", "ISI#", "ISR#", "IST#", keys.EXPERIMENTS_WITH_ISSUES),
     *(keys.MCP_SERVERS, f"{keys.MCP_SERVERS}//", "MSV#"),
