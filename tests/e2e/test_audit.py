@@ -32,15 +32,21 @@ FIELDS = {
 }  # fmt: skip
 
 
-def _line(stack: Stack, request_id: str) -> dict[str, Any]:
-    """The one audit line of a request."""
+def _only(stack: Stack, wanted: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
+    """The one audit line that is wanted: written once the answer was sent, so it may come later."""
 
     def found() -> list[dict[str, Any]]:
-        lines = (stack.folder / "audit.log").read_text().splitlines()
-        return [e for e in map(json.loads, lines) if e["request_id"] == request_id]
+        # Up to the last line feed: a line may be in the middle of being written.
+        whole, _, _ = (stack.folder / "audit.log").read_bytes().rpartition(b"\n")
+        return [e for e in map(json.loads, whole.splitlines()) if wanted(e)]
 
     (line,) = until(found)
     return line
+
+
+def _line(stack: Stack, request_id: str) -> dict[str, Any]:
+    """The one audit line of a request."""
+    return _only(stack, lambda e: e["request_id"] == request_id)
 
 
 def _id() -> dict[str, str]:
@@ -77,18 +83,18 @@ def test_sharing_and_tokens_are_in_the_audit(stack: Stack) -> None:
     experiment = new_experiment(stack, "alice")
     ok(share(stack, "alice", "experiment", experiment, "user:carol", "reader"))
     made = ok(stack.call("alice", "POST", f"{OWN}/tokens", {"label": "x"}))
-    lines = [json.loads(one) for one in (stack.folder / "audit.log").read_text().splitlines()]
-    (grant,) = [
-        e
-        for e in lines
-        if e.get("grant_to") == "user:carol" and e["resources"] == [f"experiment:{experiment}"]
-    ]
+    grant = _only(
+        stack,
+        lambda e: (
+            e.get("grant_to") == "user:carol" and e["resources"] == [f"experiment:{experiment}"]
+        ),
+    )
     assert (grant["call"], grant["role"], grant["principal"]) == (
         "acl/write",
         "reader",
         "user:alice",
     )
-    (token,) = [e for e in lines if e.get("token_id") == made["id"]]
+    token = _only(stack, lambda e: e.get("token_id") == made["id"])
     assert token["token_of"] == "user:alice"
     assert (token["result"], token["status"]) == ("allow", 200)
 
@@ -98,8 +104,9 @@ def test_no_secret_is_ever_written_down(stack: Stack) -> None:
     http("GET", f"{stack.url}{OWN}/whoami", token=secret)
     http("GET", f"{stack.url}{OWN}/whoami", token=secret + "wrong")
     http("GET", f"{stack.url}{API}/experiments/get?experiment_id=1&token={secret}", token=secret)
-    name = name_of("secret-in-the-body")
-    stack.call("alice", "POST", f"{API}/experiments/create", {"name": name})
+    name, last = name_of("secret-in-the-body"), _id()
+    stack.call("alice", "POST", f"{API}/experiments/create", {"name": name}, headers=last)
+    assert _line(stack, last["X-Request-Id"])
     written = (stack.folder / "audit.log").read_text()
     written += "".join(log.read_text() for log in stack.folder.glob("gateway-*.log"))
     for hidden in (secret, *stack.tokens.values(), "Bearer ", name):
@@ -114,7 +121,8 @@ def test_a_line_stays_one_line_whatever_the_request_says(stack: Stack) -> None:
     stack.call("alice", "GET", path, headers=request_id)
     line = _line(stack, request_id["X-Request-Id"])
     assert line["call"] == "registered-models/get"
-    for text in (stack.folder / "audit.log").read_text().splitlines():
+    whole, _, _ = (stack.folder / "audit.log").read_text().rpartition("\n")
+    for text in whole.splitlines():
         json.loads(text)
 
 

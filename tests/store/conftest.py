@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import uuid
 from collections.abc import Callable, Iterator
@@ -63,10 +64,18 @@ def aws(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         yield
 
 
+@functools.cache
+def _client() -> Any:
+    """A client for all tests of this process; moto answers it in each, from empty tables."""
+    return make_client(parse_uri(MOTO))
+
+
 @pytest.fixture
-def fake(aws: None) -> FakeDynamoDb:
-    create_table(MOTO)
-    return FakeDynamoDb(make_client(parse_uri(MOTO)))
+def fake(aws: None, monkeypatch: pytest.MonkeyPatch) -> FakeDynamoDb:
+    with monkeypatch.context() as patch:
+        patch.setattr("dynamodb_store.provision.make_client", lambda uri: _client())
+        create_table(MOTO)
+    return FakeDynamoDb(_client())
 
 
 @pytest.fixture
