@@ -11,7 +11,7 @@ up: $(STAMP)
 	$(BIN)/mlgate up
 
 test: $(STAMP)
-	$(BIN)/python $(PYTEST) -n 2 -m "not e2e and not heavy" --ignore tests/e2e
+	$(BIN)/python $(PYTEST) -n 2 --dist worksteal -m "not e2e and not heavy" --ignore tests/e2e
 	$(BIN)/python $(PYTEST) -n 2 --dist loadfile -m "not heavy" tests/e2e tests/attacks
 
 test-all: test test-heavy test-on-dynamodb

@@ -154,6 +154,7 @@ class Gateway:
         for listener in self._listeners:
             listener.close()
         if self._server is not None:
+            self._server.pre_shutdown()  # connections that wait for a next call close at once
             await _closing(self._server.shutdown(1.0), "client connections")
         tasks = tuple(self._tasks)
         for task in tasks:

@@ -14,8 +14,11 @@ from gateway.acl.open import open_store
 from gateway.acl.store import Store
 from gateway.clock import Clock
 from tests.dynamodb_local import dynamodb_local
+from tests.fakes.fast_moto import speed_up
 
 __all__ = ["dynamodb_local"]
+
+speed_up()
 
 Stores = Callable[..., Store]
 

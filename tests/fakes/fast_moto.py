@@ -4,16 +4,20 @@ For each action of a transaction moto copies the whole table, and for each query
 table. Here a copy is made of the partitions that the transaction names, once, and a query
 looks at its own partition. The items of an answer become JSON by what they are; moto looks each
 attribute up in the model of the service ten times over, which took longer than all the rest.
-What DynamoDB means by a call stays moto's.
+And botocore reads its description of DynamoDB once a process, not once a client. What DynamoDB
+means by a call stays moto's.
 """
 
 from __future__ import annotations
 
 import base64
 import copy
+import functools
 import threading
 from typing import Any
 
+import botocore.session
+from botocore.loaders import create_loader
 from moto.core.serialize import BaseJSONSerializer
 from moto.dynamodb.models import DynamoDBBackend
 from moto.dynamodb.models.table import Table
@@ -26,11 +30,15 @@ _map = BaseJSONSerializer._serialize_type_map
 
 def speed_up() -> None:
     """Change moto in this process; a second time does nothing."""
+    botocore.session.create_loader = _one_loader
     DynamoDBBackend.transact_write_items = _transact_on_its_partitions  # type: ignore[method-assign]
     Table.query = _query_of_one_partition  # type: ignore[method-assign,assignment]
     Table.all_items = _items_looked_for  # type: ignore[method-assign]
     BaseJSONSerializer._serialize_type_map = _map_as_json  # type: ignore[method-assign]
     Table.__deepcopy__ = _copy_of_partitions  # type: ignore[attr-defined]
+
+
+_one_loader = functools.cache(create_loader)
 
 
 class _Now(threading.local):

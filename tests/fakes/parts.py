@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -44,6 +45,18 @@ class World:
         return self.describer.describe(match, query, raw)
 
 
+@functools.cache
+def shipped() -> RoleMatrix:
+    """The roles as they are shipped; parsed once a process, as nothing changes them."""
+    return parse_roles(ROLES, NAMES)
+
+
+@functools.cache
+def describer() -> Describer:
+    """The whole catalogue; nothing changes it either."""
+    return Describer(ROUTES, schema())
+
+
 def person(name: str, *groups: str, admin: bool = False) -> Principal:
     home = groups[0] if groups else None
     return Principal(f"user:{name}", frozenset(groups), home_group=home, admin=admin)
@@ -54,7 +67,7 @@ def make_world(folder: Path) -> World:
     store = SqliteStore(folder / "acl.db", clock)
     acls = AclCache(store, clock, Limits())
     resolver = Resolver(mlflow.ask, prefix="", remember=100)
-    matrix = parse_roles(ROLES, NAMES)
+    matrix = shipped()
 
     def current() -> RoleMatrix:
         return made.matrix
@@ -70,6 +83,6 @@ def make_world(folder: Path) -> World:
         Settler(acls, ownership, resolver, current),
         clock,
         matrix,
-        Describer(ROUTES, schema()),
+        describer(),
     )
     return made

@@ -28,6 +28,9 @@ from gateway.acl.store import Conflict, StoreUnavailable
 from gateway.acl.visible import Visible
 from gateway.model import Acl, Kind, Resource
 from tests.fakes.clock import FakeClock
+from tests.fakes.fast_moto import speed_up
+
+speed_up()
 
 EXPERIMENT = Resource(Kind.EXPERIMENT, "17")
 TABLE = DynamoDbUrl("mlgate", "us-east-1")

@@ -10,6 +10,9 @@ import pytest
 from moto import mock_aws
 
 from gateway.cli.main import main
+from tests.fakes.fast_moto import speed_up
+
+speed_up()
 
 URI = "dynamodb://us-east-1/mlflow"
 
