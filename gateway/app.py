@@ -39,14 +39,18 @@ from gateway.settings import Settings
 from gateway.settle import Settler
 from gateway.trimmed import TrimmedAnswers
 from gateway.upstream import Upstreams
+from gateway.web.api.audit import AuditApi
 from gateway.web.api.grants import GrantsApi
 from gateway.web.api.health import HealthApi
 from gateway.web.api.people import PeopleApi
+from gateway.web.api.resources import ResourcesApi
 from gateway.web.api.sessions import SessionsApi
 from gateway.web.api.tokens import TokensApi
+from gateway.web.console.audit import AuditPages
 from gateway.web.console.directory import Directory
 from gateway.web.console.names import Names
 from gateway.web.console.overview import Overview
+from gateway.web.console.resources import ResourcePages
 from gateway.web.console.rules import RulePages
 from gateway.web.console.share import SharePages
 from gateway.web.console.tokens import TokenPages
@@ -199,21 +203,27 @@ class Gateway:
                 matrix=self._matrix,
             )
         )
+        names = Names(self.forwarder.ask, settings.upstream.static_prefix)
         grants = GrantsApi(self.acls, self.ownership, self.resolver, self._matrix)
         people = PeopleApi(self.acls, self.ownership, self._matrix, self.names, settings.admins)
         tokens_api = TokensApi(self.acls, settings.tokens, self._clock)
+        resources = ResourcesApi(self.acls, names, self._matrix, tokens)
+        audit = AuditApi(settings.audit)
         apis = (
             HealthApi(self.problems, self.metrics, self._refresh_metrics),
             people,
             grants,
             tokens_api,
             SessionsApi(self.sessions),
+            resources,
+            audit,
             SignInPages(settings, self.sign_ins, self.sessions, self.cookies, box, self._clock),
             StaticFiles(),
         )
         endpoints = tuple(one for api in apis for one in api.endpoints())
         own = OwnEndpoints(
-            (*endpoints, *self._console(grants, tokens_api, people)), proxy.principal
+            (*endpoints, *self._console(grants, tokens_api, people, resources, audit, names)),
+            proxy.principal,
         )
         return Service(
             settings,
@@ -226,13 +236,20 @@ class Gateway:
         )
 
     def _console(
-        self, grants: GrantsApi, tokens: TokensApi, people: PeopleApi
+        self,
+        grants: GrantsApi,
+        tokens: TokensApi,
+        people: PeopleApi,
+        resources: ResourcesApi,
+        audit: AuditApi,
+        names: Names,
     ) -> tuple[Endpoint, ...]:
         settings, acls = self.settings, self.acls
-        names = Names(self.forwarder.ask, settings.upstream.static_prefix)
         directory = Directory(acls, self._clock)
         pages = (
             Overview(settings, acls, names, self._matrix),
+            ResourcePages(settings, resources),
+            AuditPages(audit),
             SharePages(settings, grants, directory, names, self._matrix),
             RulePages(people, directory, self._matrix, self.names),
             TokenPages(settings, tokens, directory, self._clock),

@@ -32,6 +32,7 @@ from gateway.acl.feed import (
 from gateway.acl.generations import UNKNOWN, Generations, Unknown
 from gateway.acl.shelf import Shelf
 from gateway.acl.store import (
+    AclPage,
     Change,
     PersonRecord,
     SessionRecord,
@@ -202,6 +203,11 @@ class AclCache:
         """Everybody seen; not cached. Raises Unavailable."""
         with self._reachable():
             return await self.store.people()
+
+    async def acl_page(self, kind: Kind, after: str | None, most: int) -> AclPage:
+        """``Store.acl_page``; not cached. Raises Unavailable."""
+        with self._reachable():
+            return await self.store.acl_page(kind, after, most)
 
     # -- writing: through to the store, in force here on return --------------------------------
 

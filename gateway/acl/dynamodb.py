@@ -18,6 +18,7 @@ from gateway.acl.dynamodb_table import CALL_SECONDS, ConditionFailed, Table
 from gateway.acl.dynamodb_url import DynamoDbUrl
 from gateway.acl.feed import PERSON, RESET, TOKEN, session_change
 from gateway.acl.store import (
+    AclPage,
     Change,
     Conflict,
     PersonRecord,
@@ -35,6 +36,9 @@ FEED_REACH_SECONDS = items.FEED_KEPT_SECONDS / 2
 
 _TRIES = 5
 _LIST_AT_ONCE = 8
+_PAGE_SCANNED = 1000
+_PAGE_SCANS = 4
+"""One page of ACLs looks at this many items of the table so often at most, 1 MB each time."""
 _SESSIONS_AT_ONCE = plan.MOST_ACTIONS // 2
 
 
@@ -106,12 +110,38 @@ class DynamoDbStore:
             ExpressionAttributeValues={":meta": {"S": keys.META}, ":kind": {"S": kind.value}},
         )
         async for page in pages:
-            for at in range(0, len(page), _LIST_AT_ONCE):
-                some = page[at : at + _LIST_AT_ONCE]
-                found = await asyncio.gather(*(self.get_acl(items.resource_of(m)) for m in some))
-                for acl in found:
-                    if acl is not None:
-                        yield acl
+            for acl in await self._each(page):
+                yield acl
+
+    async def acl_page(self, kind: Kind, after: str | None, most: int) -> AclPage:
+        # A scan: an index of all ACLs would cost every writer, and admins look rarely.
+        place = None if after is None else items.key_of_place(after)
+        metas: list[items.Item] = []
+        for _ in range(_PAGE_SCANS):
+            found, place = await self._table.scan_some(
+                place,
+                ConsistentRead=True,
+                Limit=_PAGE_SCANNED,
+                FilterExpression="sk = :meta AND kind = :kind",
+                ExpressionAttributeValues={":meta": {"S": keys.META}, ":kind": {"S": kind.value}},
+            )
+            metas += found
+            if place is None or len(metas) >= most:
+                break
+        if len(metas) > most:
+            metas = metas[:most]
+            place = items.primary_key(metas[-1])
+        acls = await self._each(metas)
+        return AclPage(tuple(acls), None if place is None else items.place_of_key(place))
+
+    async def _each(self, metas: Sequence[items.Item]) -> list[Acl]:
+        """The ACLs of some meta items; those dropped meanwhile are left out."""
+        acls: list[Acl] = []
+        for at in range(0, len(metas), _LIST_AT_ONCE):
+            some = metas[at : at + _LIST_AT_ONCE]
+            found = await asyncio.gather(*(self.get_acl(items.resource_of(m)) for m in some))
+            acls += (acl for acl in found if acl is not None)
+        return acls
 
     async def put_token(self, token: TokenRecord) -> None:
         same_id = {"#id": "id"}, {":id": {"S": token.id}}

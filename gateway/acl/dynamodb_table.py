@@ -79,6 +79,14 @@ class Table:
         """The pages of a Scan."""
         return self._pages("scan", parameters)
 
+    async def scan_some(
+        self, after: Item | None, **parameters: Any
+    ) -> tuple[list[Item], Item | None]:
+        """One page of a Scan after a primary key, and the key to go on after, if there is more."""
+        start = {} if after is None else {"ExclusiveStartKey": after}
+        answer = await self.call("scan", **parameters, **start)
+        return answer["Items"], answer.get("LastEvaluatedKey")
+
     async def transact(self, actions: Callable[[], Sequence[Action]]) -> None:
         """All actions or none. Raises ConditionFailed.
 

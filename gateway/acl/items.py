@@ -7,6 +7,7 @@ name (two regions of a global table can produce one) and does not count.
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -31,6 +32,22 @@ TOKEN_KEPT_SECONDS = 30 * 86400
 def key(pk: str, sk: str) -> Item:
     """A primary key."""
     return {"pk": {"S": pk}, "sk": {"S": sk}}
+
+
+def primary_key(item: Item) -> Item:
+    """Where an item is in the table."""
+    return {"pk": item["pk"], "sk": item["sk"]}
+
+
+def place_of_key(primary: Item) -> str:
+    """A primary key as one text, to go on from in a later request."""
+    return json.dumps([primary["pk"]["S"], primary["sk"]["S"]])
+
+
+def key_of_place(text: str) -> Item:
+    """The primary key again."""
+    pk, sk = json.loads(text)
+    return key(pk, sk)
 
 
 @dataclass(frozen=True, slots=True)

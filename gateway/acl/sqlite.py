@@ -24,6 +24,7 @@ from gateway.acl import sqlite_sessions as sessions
 from gateway.acl.feed import PERSON, TOKEN, acl_change, session_change
 from gateway.acl.sqlite_schema import migrate
 from gateway.acl.store import (
+    AclPage,
     Change,
     Conflict,
     PersonRecord,
@@ -41,6 +42,7 @@ FEED_KEPT_SECONDS = 3600.0
 """A cursor older than this may be answered with ``reset``."""
 
 _PRUNE_EVERY = 64
+_LIST_PAGE = 500
 _BUSY_SECONDS = 5.0
 _FIRST_PAUSE = 0.005
 
@@ -82,10 +84,15 @@ class SqliteStore:
 
     async def list_acls(self, kind: Kind) -> AsyncIterator[Acl]:
         after: str | None = None
-        while page := await self._run(rows.read_acl_page, kind, after):
+        while page := await self._run(rows.read_acl_page, kind, after, _LIST_PAGE):
             for acl in page:
                 yield acl
             after = page[-1].resource.id
+
+    async def acl_page(self, kind: Kind, after: str | None, most: int) -> AclPage:
+        found = await self._run(rows.read_acl_page, kind, after, most + 1)
+        more = len(found) > most
+        return AclPage(tuple(found[:most]), found[most - 1].resource.id if more else None)
 
     async def put_token(self, token: TokenRecord) -> None:
         await self._run(self._put_token, token)

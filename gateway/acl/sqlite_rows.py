@@ -19,8 +19,6 @@ TOKEN_COLUMNS = (
 )
 PERSON_COLUMNS = "name, groups, home_group, seen"
 
-_LIST_PAGE = 500
-
 
 def read_acl(db: sqlite3.Connection, resource: Resource) -> Acl | None:
     """The ACL of a resource. One statement, so that it is one snapshot."""
@@ -37,12 +35,12 @@ def read_acl(db: sqlite3.Connection, resource: Resource) -> Acl | None:
     return Acl(resource, owner, grants, version)
 
 
-def read_acl_page(db: sqlite3.Connection, kind: Kind, after: str | None) -> list[Acl]:
-    """Up to 500 ACLs with ids after ``after``, by id."""
+def read_acl_page(db: sqlite3.Connection, kind: Kind, after: str | None, most: int) -> list[Acl]:
+    """Up to ``most`` ACLs with ids after ``after``, by id."""
     where, values = ("", ()) if after is None else (" AND id > ?", (after,))
     ids = db.execute(
         f"SELECT id FROM acl WHERE kind = ?{where} ORDER BY id LIMIT ?",
-        (kind.value, *values, _LIST_PAGE),
+        (kind.value, *values, most),
     ).fetchall()
     found = (read_acl(db, Resource(kind, resource_id)) for (resource_id,) in ids)
     return [acl for acl in found if acl is not None]

@@ -100,6 +100,15 @@ class Change:
     id: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class AclPage:
+    """Some ACLs of a kind, in the store's own order, and where the next page begins (None: this
+    was the last one). A page may be short, even empty, and not be the last."""
+
+    acls: tuple[Acl, ...]
+    after: str | None
+
+
 class Store(Protocol):
     """What the gateway needs of its store.
 
@@ -144,6 +153,12 @@ class Store(Protocol):
 
     def list_acls(self, kind: Kind) -> AsyncIterator[Acl]:
         """Every ACL of a kind, for reconcile and for admins; in no order."""
+        ...
+
+    async def acl_page(self, kind: Kind, after: str | None, most: int) -> AclPage:
+        """At most ``most`` ACLs of a kind after the end of another page (None: from the start),
+        for a bounded cost, however many there are. ``after`` may name something that is for no
+        reader's eyes (any key of the store), so it leaves the gateway sealed only."""
         ...
 
     async def put_token(self, token: TokenRecord) -> None:

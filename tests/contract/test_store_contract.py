@@ -256,6 +256,33 @@ async def test_every_acl_of_a_kind_is_listed(store: Store) -> None:
     assert len(listed) == 30
 
 
+@pytest.mark.parametrize(("most", "looked_at"), [(2, 3), (100, 1000)])
+async def test_pages_of_acls_hold_every_acl_of_a_kind_once(
+    store: Store, monkeypatch: pytest.MonkeyPatch, most: int, looked_at: int
+) -> None:
+    monkeypatch.setattr("gateway.acl.dynamodb._PAGE_SCANNED", looked_at)
+    monkeypatch.setattr("gateway.acl.dynamodb._PAGE_SCANS", 1)
+    first = await store.acl_page(Kind.MODEL, None, most)
+    assert (first.acls, first.after) == ((), None)
+    names = ["1", "2", "3", *ODD_NAMES[1:3]]
+    for name in names:
+        await made(store, Resource(Kind.MODEL, name), alice="a", bob="b")
+    await made(store)
+    await store.put_token(token())
+    found: list[Acl] = []
+    after: str | None = None
+    for _ in range(30):
+        page = await store.acl_page(Kind.MODEL, after, most)
+        assert len(page.acls) <= most
+        found += page.acls
+        after = page.after
+        if after is None:
+            break
+    assert after is None
+    assert sorted(acl.resource.id for acl in found) == sorted(names)
+    assert all(dict(acl.grants) == {"user:alice": "a", "user:bob": "b"} for acl in found)
+
+
 async def test_odd_names_are_kept_apart(store: Store) -> None:
     for number, name in enumerate(ODD_NAMES):
         assert await store.create_acl(

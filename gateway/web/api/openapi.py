@@ -78,6 +78,48 @@ _NEW_TOKEN = {
         "group": {"type": "string", "description": "the team of a new service account"},
     },
 }
+_RESOURCES = {
+    "type": "object",
+    "properties": {
+        "resources": {
+            "type": "array",
+            "items": {
+                "type": "object",
+                "properties": {
+                    "kind": {"type": "string"},
+                    "id": {"type": "string"},
+                    "name": {"type": ["string", "null"]},
+                    "owner": {"type": ["string", "null"]},
+                    "managers": {"type": "array", "items": _PRINCIPAL},
+                    "grants": {"type": "integer"},
+                },
+            },
+        },
+        "after": {"type": ["string", "null"]},
+    },
+}
+_AUDIT = {
+    "type": "object",
+    "properties": {
+        "lines": {"type": "array", "items": {"type": "object"}},
+        "before": {"type": ["integer", "null"]},
+        "full": {"type": "boolean"},
+        "bytes": {"type": "integer"},
+        "broken": {"type": "integer"},
+    },
+}
+_AUDIT_FIELDS = (
+    ("principal", "part of it"),
+    ("call", "part of it"),
+    ("resource", "kind:id, or the id"),
+    ("result", "allow, deny or refuse"),
+    ("status", "a number, or a class such as 4xx"),
+    ("request_id", "the whole of it"),
+    ("reason", "part of the reason or of a detail"),
+    ("from", "a time, in UTC"),
+    ("until", "a time, in UTC"),
+    ("before", "from the answer before"),
+)
 
 DOCUMENT: dict[str, Any] = {
     "openapi": "3.1.0",
@@ -110,6 +152,22 @@ DOCUMENT: dict[str, Any] = {
         "/api/v1/acl/{kind}/{id}/{principal}": {
             "put": _operation("Give a role.", _KIND, _ID, _WHO, body=_ROLE, answer=_ACL),
             "delete": _operation("Take the role away.", _KIND, _ID, _WHO, answer=_ACL),
+        },
+        "/api/v1/resources": {
+            "get": _operation(
+                "Every experiment or model with its owner (admins).",
+                _parameter("kind", "query", "experiment (the default) or model", required=False),
+                _parameter("q", "query", "part of the name, or the id", required=False),
+                _parameter("after", "query", "from the page before", required=False),
+                answer=_RESOURCES,
+            )
+        },
+        "/api/v1/audit": {
+            "get": _operation(
+                "Search the audit lines of this gateway's file, newest first (admins).",
+                *(_parameter(name, "query", says, required=False) for name, says in _AUDIT_FIELDS),
+                answer=_AUDIT,
+            )
         },
         "/api/v1/session": {"get": _operation("This browser's session, if any.", public=True)},
         "/api/v1/sessions": {

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping
 from typing import Any
 from urllib.parse import urlencode
 
@@ -17,6 +17,7 @@ from gateway.routes.lookups import TAGS_OF, dig
 _UNSAFE = re.compile(r"[^A-Za-z0-9 .@/-]", re.ASCII)
 _MOST_PAGES = 10
 _PAGE = 1000
+_PROMPTS = " AND tags.`mlflow.prompt.is_prompt` = 'true'"
 _UNREAD = "MLflow does not answer; the names cannot be shown right now."
 
 
@@ -55,19 +56,30 @@ class Names:
         character, so nothing that a person types can end the quoted text; the comparison is made
         again here. Bounded: a server with more hits shows the first of them.
         """
+        found = self._like("experiments/search", "experiments", text)
+        return frozenset([str(one.get("experiment_id")) async for one in found])
+
+    async def models_like(self, text: str) -> frozenset[str]:
+        """The same of registered models and prompts, which MLflow lists apart."""
+        models = self._like("registered-models/search", "registered_models", text)
+        names = [str(one["name"]) async for one in models]
+        prompts = self._like("registered-models/search", "registered_models", text, _PROMPTS)
+        return frozenset([*names, *[str(one["name"]) async for one in prompts]])
+
+    async def _like(
+        self, search: str, rows: str, text: str, more: str = ""
+    ) -> AsyncIterator[Mapping[str, Any]]:
         pattern = _UNSAFE.sub("_", text)
-        fields = {"max_results": str(_PAGE), "filter": f"name ILIKE '%{pattern}%'"}
-        ids: set[str] = set()
+        fields = {"max_results": str(_PAGE), "filter": f"name ILIKE '%{pattern}%'{more}"}
         for _ in range(_MOST_PAGES):
-            answer = await self._get(f"/api/2.0/mlflow/experiments/search?{urlencode(fields)}")
-            for one in answer.get("experiments") or ():
+            answer = await self._get(f"/api/2.0/mlflow/{search}?{urlencode(fields)}")
+            for one in answer.get(rows) or ():
                 if text.casefold() in str(one.get("name", "")).casefold():
-                    ids.add(str(one.get("experiment_id")))
+                    yield one
             token = answer.get("next_page_token")
             if not token:
                 break
             fields["page_token"] = str(token)
-        return frozenset(ids)
 
     async def _get(self, target: str) -> Mapping[str, Any]:
         status, body = await self._ask(self._prefix + target)
