@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import csv
 import os
 import subprocess
 import sys
@@ -14,6 +15,7 @@ from playwright.async_api import expect
 from tests.browser.conftest import NewPage, Site, sign_in
 from tests.browser.tools import axe_core
 from tests.e2e.world import API, name_of
+from tests.stack import http
 
 pytestmark = [pytest.mark.heavy, pytest.mark.timeout(600)]
 
@@ -84,7 +86,8 @@ async def test_axe_finds_nothing_serious(site: Site, person: NewPage) -> None:
     for scheme in ("light", "dark"):
         await page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
         why = "/access/why?call=runs/get&kind=experiment&id=" + number
-        for one in ("/access/", path, "/access/tokens", "/access/roles", why, "/access/people"):
+        lists = ("/access/people", "/access/resources", "/access/audit?result=allow")
+        for one in ("/access/", path, "/access/tokens", "/access/roles", why, *lists):
             await page.goto(site.url + one)
             await page.evaluate(source)
             found = await page.evaluate("axe.run()")
@@ -97,6 +100,48 @@ async def test_axe_finds_nothing_serious(site: Site, person: NewPage) -> None:
                 path=str(site.folder / f"axe-{scheme}{one[7:13]}.png".replace("/", "-"))
             )
     assert wrong == []
+
+
+async def test_an_admin_finds_what_was_refused_and_whose_it_is(
+    site: Site, person: NewPage, tmp_path: Path
+) -> None:
+    name = name_of("audited")
+    number = made(site, name)
+    refused = http(
+        "GET", f"{site.url}{API}/experiments/get?experiment_id={number}", token=site.tokens["carol"]
+    )
+    assert refused.status == 403
+    page = await person()
+    await sign_in(page, site, "dave", "/access/resources")
+    await page.fill("#q", name)
+    await page.keyboard.press("Enter")
+    await expect(page.get_by_role("row", name=name)).to_contain_text("alice@example.com")
+    await page.get_by_role("link", name=f"Share {name}").click()
+    await page.wait_for_url(f"**/access/share/experiment/{number}")
+    await page.get_by_role("link", name="Audit").click()
+    await page.fill("#resource", f"experiment:{number}")
+    await page.select_option("#result", "deny")
+    await page.fill("#from", "2020-01-01T00:00:00")
+    await page.focus("#until")
+    await page.keyboard.press("Enter")
+    await page.wait_for_url("**/access/audit?**")
+    row = page.locator("tbody tr")
+    await expect(row).to_have_count(1)
+    await expect(row).to_contain_text("user:carol@example.com")
+    await expect(row).to_contain_text("no_grant")
+    async with page.expect_download() as download:
+        await page.get_by_role("link", name="Download as CSV").click()
+    file = tmp_path / "audit.csv"
+    await (await download.value).save_as(file)
+    (found,) = csv.DictReader(file.read_text("utf-8").splitlines())
+    assert (found["principal"], found["call"]) == ("user:carol@example.com", "experiments/get")
+    for width in (360, 1280):
+        await page.set_viewport_size({"width": width, "height": 800})
+        for path in ("/access/audit?status=4xx", "/access/resources", "/access/people"):
+            await page.goto(site.url + path)
+            wide = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
+            assert await page.evaluate(wide) <= 0, (path, width)
+            await page.screenshot(path=str(site.folder / f"admin-{width}-{path[8:13]}.png"))
 
 
 async def test_a_token_made_in_the_page_works_with_the_real_client(
