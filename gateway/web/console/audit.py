@@ -11,7 +11,7 @@ from aiohttp import web
 from gateway.audit.search import MOST_BYTES, RESULTS, Event, details
 from gateway.errors import GatewayError
 from gateway.web.api.audit import FILE_BYTES, FILE_LINES, AuditApi, check_admin
-from gateway.web.console.shell import console_page
+from gateway.web.console.shell import console_page, spelled
 from gateway.web.own import Endpoint, OwnCall
 
 _FIELDS = (
@@ -68,7 +68,7 @@ def _row(event: Event) -> dict[str, object]:
     return {
         **event,
         "at": _second(event["time"]),
-        "who": event["principal"] or "nobody signed in",
+        "who": spelled(event["principal"]) if event["principal"] else "nobody signed in",
         "more": list(details(event)),
     }
 
