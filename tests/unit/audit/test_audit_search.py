@@ -186,6 +186,7 @@ def test_a_search_ends_before_its_time_but_not_at_a_long_request() -> None:
         ("-1", "'-1"),
         ("@SUM(A1)", "'@SUM(A1)"),
         ("\t=1", "'\t=1"),
+        ("\tplain", "'\tplain"),
         ("\r=1", "'\r=1"),
         ("\n=1", "'\n=1"),
         ("  =1", "'  =1"),
