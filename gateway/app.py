@@ -52,6 +52,8 @@ from gateway.web.console.names import Names
 from gateway.web.console.overview import Overview
 from gateway.web.console.resources import ResourcePages
 from gateway.web.console.rules import RulePages
+from gateway.web.console.services import ServicePages
+from gateway.web.console.sessions import SessionPages
 from gateway.web.console.share import SharePages
 from gateway.web.console.tokens import TokenPages
 from gateway.web.own import Endpoint, OwnEndpoints
@@ -209,12 +211,13 @@ class Gateway:
         tokens_api = TokensApi(self.acls, settings.tokens, self._clock)
         resources = ResourcesApi(self.acls, names, self._matrix, tokens)
         audit = AuditApi(settings.audit)
+        sessions_api = SessionsApi(self.sessions)
         apis = (
             HealthApi(self.problems, self.metrics, self._refresh_metrics),
             people,
             grants,
             tokens_api,
-            SessionsApi(self.sessions),
+            sessions_api,
             resources,
             audit,
             SignInPages(settings, self.sign_ins, self.sessions, self.cookies, box, self._clock),
@@ -222,7 +225,12 @@ class Gateway:
         )
         endpoints = tuple(one for api in apis for one in api.endpoints())
         own = OwnEndpoints(
-            (*endpoints, *self._console(grants, tokens_api, people, resources, audit, names)),
+            (
+                *endpoints,
+                *self._console(
+                    grants, tokens_api, people, sessions_api, resources, audit, names
+                ),
+            ),
             proxy.principal,
         )
         return Service(
@@ -240,19 +248,23 @@ class Gateway:
         grants: GrantsApi,
         tokens: TokensApi,
         people: PeopleApi,
+        sessions: SessionsApi,
         resources: ResourcesApi,
         audit: AuditApi,
         names: Names,
     ) -> tuple[Endpoint, ...]:
         settings, acls = self.settings, self.acls
         directory = Directory(acls, self._clock)
+        token_pages = TokenPages(settings, tokens, self._clock)
         pages = (
             Overview(settings, acls, names, self._matrix),
             ResourcePages(settings, resources),
             AuditPages(audit),
             SharePages(settings, grants, directory, names, self._matrix),
             RulePages(people, directory, self._matrix, self.names),
-            TokenPages(settings, tokens, directory, self._clock),
+            token_pages,
+            ServicePages(tokens, token_pages, directory, self._clock),
+            SessionPages(sessions),
         )
         return tuple(one for part in pages for one in part.endpoints())
 

@@ -34,7 +34,6 @@ from gateway.stamps import stamp
 from gateway.trimmed import TrimmedAnswers
 from gateway.web.head import Head
 from gateway.web.menu import CONDITIONS, with_menu
-from gateway.web.stand_ins import stand_in
 
 _UI = "ui"
 _BROWSER = "session:"
@@ -86,10 +85,6 @@ class Proxy:
         else:
             principal = await self.principal(head)
             trail.principal = principal
-        if route.scope == "refused" and principal.method.startswith(_BROWSER):
-            instead = stand_in(route.call)
-            if instead is not None:
-                return instead
         if call is None:
             raw_body = await self._json_body(request, head) if route.takes_json else None
             if raw_body is not None and len(raw_body) > _LARGE:

@@ -278,6 +278,9 @@ class Describer:
             _check_file_name(name, body.get(name))
         for name in call.route.inner_paths:
             _check_inner_path(name, call.query.get(name, body.get(name)))
+        for name, values in (call.route.fixed or {}).items():
+            if call.query.get(name) not in values:
+                raise BadRequest(f"{call.route.call} is forwarded with {name}={values[0]} only.")
 
     def _compile(self, route: Route) -> _Compiled:
         fields: Mapping[str, str] = route.fields or {}
@@ -321,7 +324,11 @@ class Describer:
             admin_readers=tuple((name, _reader(name)) for name in route.admin_fields),
             forbidden_tags=frozenset(map(folded, route.forbidden_tags)),
             guarded=bool(
-                route.tag_keys or route.admin_fields or route.file_names or route.inner_paths
+                route.tag_keys
+                or route.admin_fields
+                or route.file_names
+                or route.inner_paths
+                or route.fixed
             ),
         )
 

@@ -178,6 +178,9 @@ class Route:
     inner_paths: tuple[str, ...] = ()
     """Query or body fields that are a path below the artifact root of what a ref names: no
     absolute path, no ``.`` or ``..`` part in any encoding."""
+    fixed: Mapping[str, tuple[str, ...]] | None = None
+    """Query fields that must be given, and may have these values only (MLflow would do something
+    else entirely for another value)."""
     plain: tuple[str, ...] = ()
     """Fields of the request that look like identifiers and name no resource; each says why in
     the row's comment. The completeness test wants every such field located or listed here."""

@@ -89,6 +89,8 @@ def _remarks(route: Route) -> list[str]:
     said = [_answer(answer) for answer in route.answers if not isinstance(answer, Learns)]
     if route.requires_any:
         said.append("needs one of " + ", ".join(f"`{f}`" for f in route.requires_any))
+    for name, values in (route.fixed or {}).items():
+        said.append(f"`{name}` must be " + " or ".join(f"`{value}`" for value in values))
     if route.admin_fields:
         said.append("admins only: " + ", ".join(f"`{f}`" for f in route.admin_fields))
     if route.forbidden_tags:

@@ -153,6 +153,17 @@ class Sessions:
         """End all sessions of a principal, everywhere; how many there were."""
         return await self._store.delete_sessions(principal)
 
+    async def end_others(self, principal: str, kept: str | None) -> int:
+        """End all sessions of a principal but the one that is called ``kept``; how many."""
+        others = [one for one in await self._store.sessions_of(principal) if one.hash != kept]
+        ended = [await self._store.delete_session(principal, one.hash) for one in others]
+        return sum(ended)
+
+    def called(self, cookie: str | None) -> str | None:
+        """What the store calls the session of a Cookie header; None: no gateway made it."""
+        ticket = self._ticket(cookie)
+        return None if ticket is None else ticket.hash
+
     async def close(self) -> None:
         """Wait for what is being noted."""
         await self._refresher.close()

@@ -101,7 +101,7 @@ def test_every_ref_is_where_the_request_has_a_string(route: Route) -> None:
 def test_every_other_field_that_a_row_names_exists(route: Route) -> None:
     known = set(fields_of(route)) | set(placeholders(route.path))
     named = [*route.tag_keys, *route.admin_fields, *route.file_names, *route.inner_paths]
-    named += [*route.plain, *route.requires_any]
+    named += [*route.plain, *route.requires_any, *(route.fixed or ())]
     for answer in route.answers:
         if isinstance(answer, Creates) and answer.body_field:
             named.append(answer.body_field)

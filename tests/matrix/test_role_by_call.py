@@ -179,6 +179,6 @@ def test_nothing_is_for_everyone_that_is_not_in_this_list() -> None:
             "registered-models/search", "model-versions/search", "scorers/online-configs",
             "graphql", "ui", "ui/static", "ui-telemetry:GET", "ui-telemetry:POST", "version",
             "server-info", "gateway/supported-providers", "gateway/supported-models",
-            "gateway/provider-config"]"""
+            "gateway/provider-config", "gateway-proxy:GET"]"""
         )
     )

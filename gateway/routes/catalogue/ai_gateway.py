@@ -90,7 +90,16 @@ INVOCATIONS: tuple[Route, ...] = (
     # Both {endpoint_name}:generateContent and {endpoint_name}:streamGenerateContent.
     _invoke("gemini/v1beta/models/{endpoint_action}", call="gateway/gemini/v1beta/models/{id}"),
     _invoke("proxy/{endpoint_name}/{path:path}", call="gateway/proxy/{id}/{path}"),
-    refused("GET", "/2.0/mlflow/gateway-proxy", _PROXIED, prefixes=AJAX),
+    # MLflow calls MLFLOW_DEPLOYMENTS_TARGET with a path out of the request. Its page asks for this
+    # one whenever an experiment is opened; a MLflow without a target answers with an empty list.
+    get(
+        "2.0/mlflow/gateway-proxy",
+        {"gateway_path": "string"},
+        scope="server",
+        prefixes=AJAX,
+        call="gateway-proxy:GET",
+        fixed={"gateway_path": ("api/2.0/endpoints/", "api/2.0/endpoints")},
+    ),
     refused("POST", "/2.0/mlflow/gateway-proxy", _PROXIED, prefixes=AJAX),
 )
 

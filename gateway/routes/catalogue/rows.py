@@ -40,6 +40,7 @@ class Rest(TypedDict, total=False):
     requires_any: tuple[str, ...]
     file_names: tuple[str, ...]
     inner_paths: tuple[str, ...]
+    fixed: Mapping[str, tuple[str, ...]]
     plain: tuple[str, ...]
     note: str
 

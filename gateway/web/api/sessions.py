@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from aiohttp import web
 
 from gateway.acl.store import SessionRecord
@@ -45,17 +47,31 @@ class SessionsApi:
 
     async def list(self, call: OwnCall) -> web.StreamResponse:
         """The caller's sessions, or (admins) those of ``principal``."""
-        asked = call.query.get("principal", call.principal.name)
+        found = await self.of(call, call.query.get("principal", call.principal.name))
+        return json_answer(200, {"sessions": [_shown(s) for s in found]})
+
+    async def of(self, call: OwnCall, asked: str) -> Sequence[SessionRecord]:
+        """The sessions of ``asked``, newest first, if the caller may see them."""
         _may(call.principal, asked)
-        return json_answer(200, {"sessions": [_shown(s) for s in await self._sessions.of(asked)]})
+        return await self._sessions.of(asked)
+
+    def this(self, call: OwnCall) -> str | None:
+        """The hash of the session that the call was made with, if it was one."""
+        return self._sessions.called(call.head.headers.cookie)
 
     async def revoke(self, call: OwnCall) -> web.StreamResponse:
         """End all sessions of a person, at once here and within a second everywhere."""
-        asked = call.params["principal"]
+        return json_answer(200, {"revoked": await self.end(call, call.params["principal"])})
+
+    async def end(self, call: OwnCall, asked: str, *, but_this: bool = False) -> int:
+        """End all sessions of ``asked``, if the caller may, perhaps but the caller's; how many."""
         _may(call.principal, asked)
-        ended = await self._sessions.end_all(asked)
+        if but_this:
+            ended = await self._sessions.end_others(asked, self.this(call))
+        else:
+            ended = await self._sessions.end_all(asked)
         call.trail.notes.update({"session_of": asked, "sessions": ended})
-        return json_answer(200, {"revoked": ended})
+        return ended
 
 
 def _may(caller: Principal, asked: str) -> None:

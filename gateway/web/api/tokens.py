@@ -58,8 +58,11 @@ class TokensApi:
         secret, record = await self.make(call)
         return json_answer(200, {**_shown(record), "token": secret})
 
-    async def make(self, call: OwnCall) -> tuple[str, TokenRecord]:
-        """A new token as the body describes it, if the caller may: the secret and its record."""
+    async def make(self, call: OwnCall, *, new: bool = False) -> tuple[str, TokenRecord]:
+        """A new token as the body describes it, if the caller may: the secret and its record.
+
+        ``new``: it has to be the first one of a service account that does not exist yet.
+        """
         unknown = set(call.body) - _FIELDS
         if unknown:
             raise BadRequest(f"Unknown field '{sorted(unknown)[0]}'; use {sorted(_FIELDS)}.")
@@ -67,7 +70,7 @@ class TokensApi:
         days = call.body.get("days")
         if days is not None and (isinstance(days, bool) or not isinstance(days, int | float)):
             raise BadRequest("'days' must be a number.")
-        groups, home = await self._groups(call, owner)
+        groups, home, first = await self._groups(call, owner, new)
         secret, record = issue(
             owner,
             label=_text(call.body, "label", ""),
@@ -78,6 +81,8 @@ class TokensApi:
             groups=groups,
             home_group=home,
         )
+        if first is not None:
+            await self._acls.put_person(first)
         await self._acls.put_token(record)
         call.trail.notes.update({"token_id": record.id, "token_of": owner})
         return secret, record
@@ -121,11 +126,13 @@ class TokensApi:
             "service account of one of your groups."
         )
 
-    async def _groups(self, call: OwnCall, owner: str) -> tuple[tuple[str, ...], str | None]:
-        """The groups that the new token acts with."""
+    async def _groups(
+        self, call: OwnCall, owner: str, new: bool
+    ) -> tuple[tuple[str, ...], str | None, PersonRecord | None]:
+        """The groups that the new token acts with, the home group, and a new account to write."""
         caller = call.principal
         if owner == caller.name:
-            return tuple(sorted(caller.groups)), caller.home_group
+            return tuple(sorted(caller.groups)), caller.home_group, None
         if not owner.startswith("service:"):
             raise Forbidden("A token of a person can be made by that person only.")
         if _SERVICE.fullmatch(owner) is None:
@@ -134,11 +141,14 @@ class TokensApi:
             )
         service = await self._acls.person(owner)
         if service is None:
-            return await self._new_service(call, owner)
+            service = await self._new_service(call, owner)
+            return service.groups, service.home_group, service
         await self._may_act_for(caller, owner)
-        return service.groups, service.home_group
+        if new:
+            raise BadRequest(f"{owner} is there already; make it another token on its own page.")
+        return service.groups, service.home_group, None
 
-    async def _new_service(self, call: OwnCall, owner: str) -> tuple[tuple[str, ...], str | None]:
+    async def _new_service(self, call: OwnCall, owner: str) -> PersonRecord:
         caller = call.principal
         group = _text(call.body, "group", caller.home_group or "")
         if not group and not caller.admin:
@@ -148,11 +158,9 @@ class TokensApi:
         if not caller.admin and await self._has_grants(owner):
             raise Forbidden(f"{owner} is already in use; ask an mlgate admin for its token.")
         groups = (group,) if group else ()
-        record = PersonRecord(
+        return PersonRecord(
             name=owner, groups=groups, home_group=group or None, seen=self._clock.now()
         )
-        await self._acls.put_person(record)
-        return groups, group or None
 
     async def _has_grants(self, owner: str) -> bool:
         # It may be the client of an identity provider: whoever claims its name gets its grants.

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from gateway.acl.cache import AclCache
 from gateway.acl.store import PersonRecord
 from gateway.clock import Clock
+from gateway.model import Principal
 
 _REMEMBERED_SECONDS = 10.0
 
@@ -29,6 +30,17 @@ class Directory:
             self._people = tuple(sorted(found, key=lambda person: person.name.casefold()))
             self._until = now + _REMEMBERED_SECONDS
         return self._people
+
+    async def accounts(self, me: Principal, text: str = "") -> list[PersonRecord]:
+        """The service accounts whose tokens ``me`` may manage, with ``text`` in name or group."""
+        wanted = text.casefold()
+        return [
+            one
+            for one in await self.people()
+            if one.name.startswith("service:")
+            and (me.admin or me.groups.intersection(one.groups))
+            and any(wanted in part.casefold() for part in (one.name, *one.groups))
+        ]
 
     def forget(self) -> None:
         """Somebody was just added."""

@@ -74,7 +74,7 @@ class Pages:
         self.number = min(max(1, asked), self.count)
         self.items = everything[(self.number - 1) * PER_PAGE : self.number * PER_PAGE]
         self._path = path
-        self._query = {k: v for k, v in query.items() if k in ("kind", "q") and v}
+        self._query = {k: v for k, v in query.items() if k in ("kind", "q", "of") and v}
 
     def _address(self, number: int) -> str:
         fields = {**self._query, "page": str(number)}

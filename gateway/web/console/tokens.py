@@ -1,4 +1,4 @@
-"""``/access/tokens``: my API tokens and those of my team's service accounts."""
+"""``/access/tokens``: my API tokens, or those of a service account of my team."""
 
 from __future__ import annotations
 
@@ -8,29 +8,27 @@ from urllib.parse import quote
 
 from aiohttp import web
 
-from gateway.acl.store import PersonRecord
+from gateway.acl.store import TokenRecord
 from gateway.clock import Clock
-from gateway.errors import BadRequest, GatewayError
+from gateway.errors import BadRequest, GatewayError, NotFound
 from gateway.settings import Settings
 from gateway.web.api.tokens import TokensApi
-from gateway.web.console.directory import Directory
 from gateway.web.console.shell import console_page, moment, spelled
 from gateway.web.own import Endpoint, OwnCall
 from gateway.web.pages import see_other
 
 _FIELDS = frozenset({"do", "label", "days", "id", "of"})
+_DOES = ("create", "revoke", "replace")
 _LIVES = (1, 7, 30, 90, 180, 365)
+_DAY = 86_400.0
 
 
 class TokenPages:
-    """Lists, makes and revokes; a secret is on one page once, and nowhere else."""
+    """Lists, makes, replaces and revokes; a secret is on one page once, and nowhere else."""
 
-    def __init__(
-        self, settings: Settings, tokens: TokensApi, directory: Directory, clock: Clock
-    ) -> None:
+    def __init__(self, settings: Settings, tokens: TokensApi, clock: Clock) -> None:
         self._settings = settings
         self._tokens = tokens
-        self._directory = directory
         self._clock = clock
 
     def endpoints(self) -> tuple[Endpoint, ...]:
@@ -42,32 +40,47 @@ class TokenPages:
 
     async def show(self, call: OwnCall) -> web.StreamResponse:
         """The page; ``of``: a service account instead of oneself."""
-        return await self._page(call, call.query.get("of") or call.principal.name)
+        return await self.page(call, call.query.get("of") or call.principal.name)
 
     async def change(self, call: OwnCall) -> web.StreamResponse:
-        """Make a token and show it, this once; or revoke one and go back to the page."""
+        """Make a token and show it, this once; or revoke one and go back to the page.
+
+        A token that is replaced goes on until it is revoked: its jobs have to get the new one.
+        """
         if not all(isinstance(value, str) for value in call.body.values()):
             raise BadRequest("The form is not the one of this page; load the page again.")
         of = call.body.get("of") or call.principal.name
+        old: TokenRecord | None = None
         try:
-            if set(call.body) - _FIELDS or call.body.get("do") not in ("create", "revoke"):
+            if set(call.body) - _FIELDS or call.body.get("do") not in _DOES:
                 raise BadRequest("The form is not the one of this page; load the page again.")
             if call.body["do"] == "revoke":
                 call.trail.call = "tokens/revoke"
                 await self._tokens.end(call, call.body.get("id", ""))
                 return see_other(f"/access/tokens?of={quote(of, safe='')}&done=1")
             call.trail.call = "tokens/create"
-            body = {"principal": of, "label": call.body.get("label", "").strip()}
-            made = dataclasses.replace(call, body={**body, "days": _days(call.body)})
-            secret, record = await self._tokens.make(made)
+            label, days = call.body.get("label", "").strip(), days_of(call.body)
+            if call.body["do"] == "replace":
+                old = await self._one(call, of, call.body.get("id", ""))
+                days = min((old.expires - old.created) / _DAY, self._settings.tokens.max_days)
+                label = old.label
+            body = {"principal": of, "label": label, "days": days}
+            secret, record = await self._tokens.make(dataclasses.replace(call, body=body))
         except GatewayError as refused:
-            return await self._page(call, of, refused)
-        return await self._page(call, record.principal, secret=secret)
+            return await self.page(call, of, refused)
+        return await self.page(call, record.principal, secret=secret, old=old)
 
-    async def _page(
-        self, call: OwnCall, of: str, refused: GatewayError | None = None, secret: str | None = None
+    async def page(
+        self,
+        call: OwnCall,
+        of: str,
+        refused: GatewayError | None = None,
+        *,
+        secret: str | None = None,
+        old: TokenRecord | None = None,
     ) -> web.StreamResponse:
-        bounds, now = self._settings.tokens, self._clock.now()
+        """The tokens of ``of``; with a new one's secret, and the one that it is to replace."""
+        now = self._clock.now()
         records = await self._tokens.records(call, of)
         rows = [
             {
@@ -81,32 +94,37 @@ class TokenPages:
             }
             for one in records
         ]
-        lives = {d for d in (*_LIVES, bounds.default_days) if d <= bounds.max_days}
+        lives, default = self.lives()
         return console_page(
             call,
             "tokens.html",
-            here="tokens",
+            here="services" if of.startswith("service:") else "tokens",
             refused=refused,
             of=of,
             mine=of == call.principal.name,
+            may_make=of == call.principal.name or of.startswith("service:"),
             name=spelled(of),
-            accounts=[one.name for one in await self._accounts(call)],
             rows=rows,
-            lives=sorted(lives),
-            default=bounds.default_days,
+            lives=lives,
+            default=default,
             secret=secret,
+            old=old,
             examples=self._examples(of, secret) if secret is not None else {},
             file=_data_url(self._variables(secret)) if secret is not None else "",
             done="done" in call.query,
         )
 
-    async def _accounts(self, call: OwnCall) -> list[PersonRecord]:
-        me = call.principal
-        return [
-            one
-            for one in await self._directory.people()
-            if one.name.startswith("service:") and (me.admin or me.groups.intersection(one.groups))
-        ]
+    def lives(self) -> tuple[list[float], float]:
+        """How many days may be chosen, and which are chosen at first."""
+        bounds = self._settings.tokens
+        offered = {d for d in (*_LIVES, bounds.default_days) if d <= bounds.max_days}
+        return sorted(offered), bounds.default_days
+
+    async def _one(self, call: OwnCall, of: str, token_id: str) -> TokenRecord:
+        for record in await self._tokens.records(call, of):
+            if record.id == token_id:
+                return record
+        raise NotFound("You have no token with this id.")
 
     def _address(self) -> str:
         return self._settings.public_url.rstrip("/") + self._settings.upstream.static_prefix
@@ -132,7 +150,8 @@ class TokenPages:
         }
 
 
-def _days(body: object) -> float | None:
+def days_of(body: object) -> float | None:
+    """The days that a form says; None: it leaves them to the settings. Raises BadRequest."""
     text = body.get("days", "") if isinstance(body, dict) else ""
     if not text:
         return None

@@ -124,7 +124,38 @@ ROWS = (
     Attempt(
         "gateway-proxy",
         "GHSA-wxj7: calls an address of the caller's choice",
-        get(f"{X2}/gateway-proxy?gateway_path=api/2.0/endpoints/"),
+        get(f"{X2}/gateway-proxy?gateway_path=gateway/x/invocations"),
+        BAD,
+    ),
+    Attempt(
+        "gateway-proxy-no-path",
+        "what MLflow makes of it without one is its own affair",
+        get(f"{X2}/gateway-proxy"),
+        BAD,
+    ),
+    Attempt(
+        "gateway-proxy-two-paths",
+        "one is read, the other is called",
+        get(f"{X2}/gateway-proxy?gateway_path=api/2.0/endpoints/&gateway_path=../x"),
+        BAD,
+    ),
+    Attempt(
+        "gateway-proxy-longer-path",
+        "begins like the one that is forwarded",
+        get(f"{X2}/gateway-proxy?gateway_path=api/2.0/endpoints/%2e%2e/x"),
+        BAD,
+    ),
+    Attempt(
+        "gateway-proxy-slashes",
+        "MLflow strips them before it looks and calls the path with them",
+        get(f"{X2}/gateway-proxy?gateway_path=//evil.example/api/2.0/endpoints"),
+        BAD,
+    ),
+    Attempt(
+        "gateway-proxy-leading-slash",
+        "MLflow takes it for the same path and calls another address",
+        get(f"{X2}/gateway-proxy?gateway_path=/api/2.0/endpoints"),
+        BAD,
     ),
     Attempt(
         "gateway-proxy-post",

@@ -96,12 +96,11 @@ async def test_tokens_of_others_are_theirs(world: World) -> None:
     assert await count(world) == 1
 
 
-async def test_a_teams_service_account_is_on_the_page(world: World) -> None:
+async def test_a_teams_service_account_has_the_page_too(world: World) -> None:
     browser = await world.signed_in()
     body = {"principal": "service:nightly", "group": "data-science", "label": "job"}
     made = await browser.ask("POST", "/access/api/v1/tokens", SAME, json=body)
     assert made.status == 200, made.text
-    assert "/access/tokens?of=service%3Anightly" in (await browser.get(PAGE)).text
     page = await browser.get(PAGE + "?of=service:nightly")
     assert "Tokens of service account nightly" in page.text
     another = await send(browser, do="create", label="x", days="1", of="service:nightly")
@@ -115,3 +114,35 @@ async def test_forms_of_other_sites_make_no_token(world: World, site: str) -> No
     seen = await send(browser, {**FORM, "Sec-Fetch-Site": site}, do="create", label="x", days="1")
     assert seen.status == 403
     assert await count(world) == 0
+
+
+async def test_a_replaced_token_goes_on_until_it_is_revoked(world: World) -> None:
+    browser = await world.signed_in()
+    made = await send(browser, do="create", label="laptop", days="7")
+    (first,) = re.findall(r'<code id="secret">([^<]+)</code>', made.text)
+    (old,) = await world.gateways[0].acls.tokens_of("user:alice@example.com")
+    await world.later(3600)
+    page = await send(browser, do="replace", id=old.id)
+    (second,) = re.findall(r'<code id="secret">([^<]+)</code>', page.text)
+    assert "Revoke the old one" in page.text
+    newest, _ = await world.gateways[0].acls.tokens_of("user:alice@example.com")
+    assert newest.label == "laptop"
+    assert newest.expires - old.expires == 3600
+    for secret in (first, second):
+        bearer = {"Authorization": f"Bearer {secret}"}
+        assert (await world.browser().ask("GET", "/access/api/v1/whoami", bearer)).status == 200
+    await send(browser, do="revoke", id=old.id)
+    bearer = {"Authorization": f"Bearer {first}"}
+    assert (await world.browser().ask("GET", "/access/api/v1/whoami", bearer)).status == 401
+
+
+async def test_nobody_replaces_what_they_could_not_make(world: World) -> None:
+    await send(await world.signed_in(), do="create", label="hers", days="7")
+    (record,) = await world.gateways[0].acls.tokens_of(None)
+    world.provider.who, world.provider.groups = "dave@example.com", ["mlflow-admins"]
+    dave = await world.signed_in()
+    of = "user:alice@example.com"
+    assert 'value="replace"' not in (await dave.get(f"{PAGE}?of={of}")).text
+    assert (await send(dave, do="replace", id=record.id, of=of)).status == 403
+    assert (await send(dave, do="replace", id=record.id)).status == 404
+    assert await count(world) == 1

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+from aiohttp import web
 
 from gateway.settings import Limits, Session
 from tests.unit.browser.conftest import HTML, SAME, UI_CSP, World
@@ -122,15 +124,67 @@ async def test_names_with_markup_are_text(world: World) -> None:
     assert "&lt;script&gt;alert(1)&lt;/script&gt;" in seen.text
 
 
-async def test_mlflows_page_is_told_of_no_ai_gateway_instead_of_refused(world: World) -> None:
-    path = "/ajax-api/2.0/mlflow/gateway-proxy?gateway_path=api%2F2.0%2Fendpoints%2F"
-    browser = await world.signed_in()
-    seen = await browser.get(path, {"Accept": "*/*"})
-    assert (seen.status, json.loads(seen.body)) == (200, {"endpoints": []})
-    assert (await world.browser().get(path, {"Accept": "*/*"})).status == 401
+PROXY = "/ajax-api/2.0/mlflow/gateway-proxy"
+LIST = f"{PROXY}?gateway_path=api%2F2.0%2Fendpoints%2F"
+
+
+@pytest.fixture
+async def asked(empty: World) -> AsyncIterator[list[str]]:
+    """An MLflow that has an AI gateway behind it; what was asked of it."""
+    seen: list[str] = []
+
+    async def proxy(request: web.Request) -> web.Response:
+        seen.append(f"{request.method} {request.path_qs} {await request.text()}".strip())
+        return web.json_response({"endpoints": [{"name": "chat"}]})
+
+    app = web.Application()
+    app.router.add_route("*", PROXY, proxy)
+    app.router.add_get("/health", lambda _: web.Response(text="OK"))
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    empty.upstream = f"http://127.0.0.1:{runner.addresses[0][1]}"
+    await empty.gateway()
+    yield seen
+    await runner.cleanup()
+
+
+async def test_the_list_of_an_ai_gateway_is_mlflows_own_answer(
+    empty: World, asked: list[str]
+) -> None:
+    browser = await empty.signed_in()
     token = await browser.ask("POST", "/access/api/v1/tokens", SAME, json={})
     bearer = {"Authorization": f"Bearer {json.loads(token.body)['token']}"}
-    assert (await world.browser().get(path, bearer)).status == 403
-    body = {"gateway_path": "../../x", "json_data": {}}
-    posted = await browser.ask("POST", path.partition("?")[0], SAME, json=body)
-    assert posted.status == 403
+    for who, headers in ((browser, {"Accept": "*/*"}), (empty.browser(), bearer)):
+        seen = await who.get(LIST + "&json_data=x", headers)
+        assert (seen.status, json.loads(seen.body)) == (200, {"endpoints": [{"name": "chat"}]})
+        assert asked.pop().startswith(f"GET {PROXY}?gateway_path=api")
+        assert asked == []
+    assert (await empty.browser().get(LIST, {"Accept": "*/*"})).status == 401
+    assert asked == []
+    lines = [json.loads(one) for one in (empty.folder / "audit.log").read_text().splitlines()]
+    reasons = [one["reason"] for one in lines if one["call"] == "gateway-proxy:GET"]
+    assert reasons == ["server_call_for_everyone"] * 2 + ["unauthenticated"]
+
+
+@pytest.mark.parametrize(
+    "query",
+    ["", "gateway_path=", "gateway_path=gateway/x/invocations", "gateway_path=/api/2.0/endpoints",
+     "gateway_path=api/2.0/endpoints/&gateway_path=x", "gateway_path=api/2.0/endpoints//",
+     "gateway_path=api/2.0/endpoints/%2e%2e/x", "gateway_path=API/2.0/endpoints",
+     "gateway_path=api/2.0/endpoints%3Fx", "gateway_path=api%252F2.0/endpoints",
+     "gateway%5Fpath=x", "Gateway_path=api/2.0/endpoints"],
+)  # fmt: skip
+async def test_no_other_address_of_an_ai_gateway_is_asked(
+    empty: World, asked: list[str], query: str
+) -> None:
+    browser = await empty.signed_in()
+    seen = await browser.get(f"{PROXY}?{query}", {"Accept": "*/*"})
+    assert (seen.status, asked) == (400, [])
+
+
+async def test_nothing_is_posted_to_an_ai_gateway(empty: World, asked: list[str]) -> None:
+    browser = await empty.signed_in()
+    for body in ({"gateway_path": "api/2.0/endpoints/"}, {"gateway_path": "gateway/x/invocations"}):
+        posted = await browser.ask("POST", PROXY, SAME, json=body)
+        assert (posted.status, asked) == (403, [])
