@@ -12,12 +12,17 @@ from pathlib import Path
 import pytest
 from playwright.async_api import expect
 
-from tests.browser.conftest import NewPage, Site, sign_in
+from tests.browser.conftest import NewPage, Site, sign_in, whoami
 from tests.browser.tools import axe_core
-from tests.e2e.world import API, name_of
+from tests.e2e.world import API, OWN, name_of
 from tests.stack import http
 
 pytestmark = [pytest.mark.heavy, pytest.mark.timeout(600)]
+PAGES = (
+    "/access/", "/access/tokens", "/access/services", "/access/sessions", "/access/roles",
+    "/access/why",
+)  # fmt: skip
+"""The pages that everybody has."""
 
 
 def made(site: Site, name: str) -> str:
@@ -67,12 +72,12 @@ async def test_alice_shares_with_carol_who_sees_it(site: Site, person: NewPage) 
     await carol.wait_for_url(f"{site.url}/#/experiments/{number}**")
     for width in (360, 1280):
         await alice.set_viewport_size({"width": width, "height": 800})
-        for page in ("/access/", "/access/tokens", "/access/roles", "/access/why", path):
+        for page in (*PAGES, path):
             await alice.goto(site.url + page)
             wide = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
             assert await alice.evaluate(wide) <= 0, (page, width)
             await alice.screenshot(
-                path=str(site.folder / f"console-{width}{page[7:12]}.png".replace("/", "_"))
+                path=str(site.folder / f"console-{width}{page[7:14]}.png".replace("/", "_"))
             )
 
 
@@ -86,8 +91,12 @@ async def test_axe_finds_nothing_serious(site: Site, person: NewPage) -> None:
     for scheme in ("light", "dark"):
         await page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
         why = "/access/why?call=runs/get&kind=experiment&id=" + number
-        lists = ("/access/people", "/access/resources", "/access/audit?result=allow")
-        for one in ("/access/", path, "/access/tokens", "/access/roles", why, *lists):
+        of = "?of=user:alice@example.com"
+        admins = (
+            "/access/people", f"/access/tokens{of}", f"/access/sessions{of}",
+            "/access/resources", "/access/audit?result=allow",
+        )  # fmt: skip
+        for one in (*PAGES, path, why, *admins):
             await page.goto(site.url + one)
             await page.evaluate(source)
             found = await page.evaluate("axe.run()")
@@ -97,7 +106,7 @@ async def test_axe_finds_nothing_serious(site: Site, person: NewPage) -> None:
                 if v["impact"] in ("serious", "critical")
             ]
             await page.screenshot(
-                path=str(site.folder / f"axe-{scheme}{one[7:13]}.png".replace("/", "-"))
+                path=str(site.folder / f"axe-{scheme}{one[7:20]}.png".replace("/", "-"))
             )
     assert wrong == []
 
@@ -170,3 +179,71 @@ async def test_a_token_made_in_the_page_works_with_the_real_client(
     assert secret not in await page.content()
     await page.get_by_role("button", name="Revoke from the page").click()
     await expect(page.get_by_role("status")).to_contain_text("Revoked")
+
+
+async def test_a_service_account_made_in_the_page_works_with_the_real_client(
+    site: Site, person: NewPage, tmp_path: Path
+) -> None:
+    page, account = await person(), name_of("nightly")
+    await sign_in(page, site, "alice", "/access/services")
+    await page.fill("#name", account)
+    await page.keyboard.press("Tab")
+    assert await page.evaluate("document.activeElement.id") == "group"
+    await page.fill("#label", "the scheduler")
+    await page.keyboard.press("Enter")
+    secret = await page.locator("#secret").inner_text()
+    await page.screenshot(path=str(site.folder / "console-service-new.png"), full_page=True)
+    variables = {"MLFLOW_TRACKING_URI": site.url, "MLFLOW_TRACKING_TOKEN": secret}
+    name = name_of("by-service")
+    done = await asyncio.to_thread(create, name, variables, tmp_path)
+    assert done.returncode == 0, done.stderr[-2000:]
+    # The team of the account sees what it made, and the account's token.
+    await page.goto(site.url + "/access/")
+    await expect(page.get_by_role("link", name=name, exact=True)).to_be_visible()
+    bob = await person()
+    await sign_in(bob, site, "bob", "/access/services")
+    await bob.screenshot(path=str(site.folder / "console-services.png"))
+    await bob.get_by_role("link", name=account).click()
+    await bob.get_by_role("button", name="Replace the scheduler").click()
+    another = await bob.locator("#secret").inner_text()
+    await bob.screenshot(path=str(site.folder / "console-token-replaced.png"), full_page=True)
+    await bob.get_by_role("button", name="Revoke the old one").click()
+    await expect(bob.get_by_role("status")).to_contain_text("Revoked")
+    await bob.wait_for_timeout(1000)  # the second within which it is in force everywhere
+    for token, status in ((secret, 401), (another, 200)):
+        for gateway in site.gateways:
+            assert http("GET", f"{gateway.url}{OWN}/whoami", token=token).status == status
+    await bob.set_viewport_size({"width": 360, "height": 800})
+    await bob.goto(site.url + "/access/services")
+    await bob.screenshot(path=str(site.folder / "console-360-services.png"), full_page=True)
+    carol = await person()
+    await sign_in(carol, site, "carol", "/access/services")
+    assert account not in await carol.content()
+
+
+async def test_an_admin_ends_the_sessions_of_a_person_from_the_list_of_people(
+    site: Site, person: NewPage
+) -> None:
+    carol, dave = await person(), await person()
+    await sign_in(carol, site, "carol", "/access/")
+    await sign_in(dave, site, "dave", "/access/people?q=carol")
+    await dave.screenshot(path=str(site.folder / "console-people.png"))
+    await dave.get_by_role("link", name="Sessions of user:carol@example.com").focus()
+    await dave.keyboard.press("Enter")
+    button = dave.get_by_role("button", name="End all sessions of carol@example.com")
+    await expect(button).to_be_visible()
+    await dave.screenshot(path=str(site.folder / "console-sessions.png"))
+    assert (await whoami(carol))["principal"] == "user:carol@example.com"
+    await button.focus()
+    await dave.keyboard.press("Enter")
+    await expect(dave.get_by_role("status")).to_contain_text("Ended.")
+    await carol.wait_for_timeout(1000)  # the second within which it is in force everywhere
+    for behind in site.gateways:
+        site.balancer.behind = [behind.url]
+        answer = await carol.evaluate(f"async () => (await fetch('{OWN}/whoami')).status")
+        assert answer == 401
+    site.balancer.behind = [gateway.url for gateway in site.gateways]
+    # The provider knows her still: signed in again, and told that this page is not for her.
+    await carol.goto(site.url + "/access/people")
+    await expect(carol.get_by_text("The list of people is for admins")).to_be_visible()
+    await carol.screenshot(path=str(site.folder / "console-refused.png"))

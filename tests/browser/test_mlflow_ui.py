@@ -12,14 +12,14 @@ from urllib.parse import quote
 import pytest
 from playwright.async_api import Page, expect
 
-from tests.browser.conftest import NewPage, Site, sign_in
+from tests.browser.conftest import NewPage, Site, eventually, sign_in
 from tests.e2e.world import API, name_of
 from tests.stack import http
 
 pytestmark = [pytest.mark.heavy, pytest.mark.timeout(600)]
 
 WORK = """
-import json, sys, mlflow
+import json, sys, mlflow, numpy
 name, model = sys.argv[1:3]
 mlflow.set_experiment(name)
 ids = []
@@ -29,6 +29,9 @@ for number in range(2):
         for step in range(20):
             mlflow.log_metric("loss", 1 / (step + 1 + number), step=step)
         mlflow.log_text("what was learnt", "notes.txt")
+        picture = numpy.zeros((48, 64, 3), dtype=numpy.uint8)
+        picture[12:36, 16:48] = [200, 80, 20]
+        mlflow.log_image(picture, "pictures/box.png")
         ids.append(run.info.run_id)
 with mlflow.start_span(name="question") as span:
     span.set_inputs({"q": "why"})
@@ -40,6 +43,9 @@ mlflow.genai.register_prompt(name=model + "-prompt", template="Say {{what}}")
 mlflow.flush_trace_async_logging()
 print(json.dumps([mlflow.get_experiment_by_name(name).experiment_id, *ids]))
 """
+
+DOWNLOAD = "[data-component-id$='components_artifactview.tsx_337']"
+"""MLflow's button beside a preview; it has no text."""
 
 IGNORED = (
     "/users/current",  # of MLflow's own basic-auth app, which stays off
@@ -134,6 +140,40 @@ async def test_a_days_work(site: Site, person: NewPage, work: Work) -> None:
     await page.goto(f"{site.url}/#/experiments/{work.experiment}/runs/{one}/artifacts")
     await page.get_by_text("notes.txt").first.click()
     await expect(page.get_by_text("what was learnt")).to_be_visible()
+    assert wrong == []
+
+
+async def test_artifacts_are_shown_and_downloaded(
+    site: Site, person: NewPage, work: Work, tmp_path: Path
+) -> None:
+    page = await person()
+    await sign_in(page, site, "alice")
+    wrong = watch(page)
+    run = work.runs[0]
+    folder = f"{site.url}/#/experiments/{work.experiment}/runs/{run}/artifacts"
+    kept = site.folder  # screenshots, to be looked at
+    for name, shown in (("notes.txt", "what was learnt"), ("pictures/box.png", None)):
+        await page.goto("about:blank")
+        await page.goto(f"{folder}/{name}")
+        if shown is not None:
+            await expect(page.get_by_text(shown)).to_be_visible()
+        else:
+            sizes = "[...document.images].map(one => [one.naturalWidth, one.naturalHeight])"
+
+            async def drawn(ask: str = sizes) -> bool:
+                return [64, 48] in await page.evaluate(ask)
+
+            await eventually(drawn, seconds=30)
+        await page.screenshot(path=str(kept / f"ui-artifact-{Path(name).stem}.png"))
+        async with page.expect_download() as download:
+            await page.locator(DOWNLOAD).click()
+        file = tmp_path / Path(name).name
+        await (await download.value).save_as(file)
+        path = f"/get-artifact?run_uuid={run}&path={quote(name, safe='')}"
+        straight = http("GET", site.mlflow.url + path)
+        assert straight.status == 200
+        assert file.read_bytes() == straight.body
+    assert (tmp_path / "notes.txt").read_text() == "what was learnt"
     assert wrong == []
 
 

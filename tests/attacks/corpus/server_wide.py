@@ -128,6 +128,12 @@ ROWS = (
         BAD,
     ),
     Attempt(
+        "gateway-proxy-list",
+        "the one path that is forwarded, with a body for MLflow to send along",
+        get(f"{X2}/gateway-proxy?gateway_path=api/2.0/endpoints/&json_data=x"),
+        NOTHING,
+    ),
+    Attempt(
         "gateway-proxy-no-path",
         "what MLflow makes of it without one is its own affair",
         get(f"{X2}/gateway-proxy"),

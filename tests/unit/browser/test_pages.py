@@ -167,24 +167,20 @@ async def test_the_list_of_an_ai_gateway_is_mlflows_own_answer(
     assert reasons == ["server_call_for_everyone"] * 2 + ["unauthenticated"]
 
 
-@pytest.mark.parametrize(
-    "query",
-    ["", "gateway_path=", "gateway_path=gateway/x/invocations", "gateway_path=/api/2.0/endpoints",
-     "gateway_path=api/2.0/endpoints/&gateway_path=x", "gateway_path=api/2.0/endpoints//",
-     "gateway_path=api/2.0/endpoints/%2e%2e/x", "gateway_path=API/2.0/endpoints",
-     "gateway_path=api/2.0/endpoints%3Fx", "gateway_path=api%252F2.0/endpoints",
-     "gateway%5Fpath=x", "Gateway_path=api/2.0/endpoints"],
+OTHERS = (
+    "", "gateway_path=", "gateway_path=gateway/x/invocations", "gateway_path=/api/2.0/endpoints",
+    "gateway_path=api/2.0/endpoints/&gateway_path=x", "gateway_path=api/2.0/endpoints//",
+    "gateway_path=api/2.0/endpoints/%2e%2e/x", "gateway_path=API/2.0/endpoints",
+    "gateway_path=api/2.0/endpoints%3Fx", "gateway_path=api%252F2.0/endpoints",
+    "gateway%5Fpath=x", "Gateway_path=api/2.0/endpoints",
 )  # fmt: skip
-async def test_no_other_address_of_an_ai_gateway_is_asked(
-    empty: World, asked: list[str], query: str
-) -> None:
-    browser = await empty.signed_in()
-    seen = await browser.get(f"{PROXY}?{query}", {"Accept": "*/*"})
-    assert (seen.status, asked) == (400, [])
 
 
-async def test_nothing_is_posted_to_an_ai_gateway(empty: World, asked: list[str]) -> None:
+async def test_no_other_address_of_an_ai_gateway_is_asked(empty: World, asked: list[str]) -> None:
     browser = await empty.signed_in()
+    for query in OTHERS:
+        seen = await browser.get(f"{PROXY}?{query}", {"Accept": "*/*"})
+        assert (seen.status, asked) == (400, []), query
     for body in ({"gateway_path": "api/2.0/endpoints/"}, {"gateway_path": "gateway/x/invocations"}):
         posted = await browser.ask("POST", PROXY, SAME, json=body)
         assert (posted.status, asked) == (403, [])
