@@ -227,9 +227,7 @@ class Gateway:
         own = OwnEndpoints(
             (
                 *endpoints,
-                *self._console(
-                    grants, tokens_api, people, sessions_api, resources, audit, names
-                ),
+                *self._console(grants, tokens_api, people, sessions_api, resources, audit, names),
             ),
             proxy.principal,
         )
