@@ -20,7 +20,7 @@ def lines_of(data: bytes) -> list[bytes]:
     return list(reversed(data.removesuffix(b"\n").split(b"\n")))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(
     data=st.lists(st.sampled_from([b"\n", b"a", b"bc", b"def", b"\r", b"\xc3\xa9"])).map(b"".join),
     block=st.integers(1, 9),
@@ -34,7 +34,7 @@ def test_lines_backwards_are_the_lines_reversed(data: bytes, block: int) -> None
         assert line.start == 0 or data[line.start - 1 : line.start] == b"\n"
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(
     lines=st.lists(st.integers(0, 5).map(lambda n: b"x" * n), max_size=12),
     block=st.integers(1, 9),
