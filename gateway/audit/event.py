@@ -64,10 +64,11 @@ def event_of(trail: Trail, milliseconds: float) -> dict[str, Any]:
 def result_of(trail: Trail) -> str:
     """``allow``, ``deny`` (a decision or a missing credential) or ``refuse`` (a bad request).
 
-    The gateway's own endpoints (tokens, whoami) answer without a decision on a resource.
+    The gateway's own endpoints (tokens, whoami) answer without a decision on a resource. A page
+    that sends somebody to sign in first (303) has refused what was asked for.
     """
     if trail.decision is not None:
         return "allow" if trail.decision.allowed else "deny"
-    if 200 <= trail.status < 400:
+    if trail.error is None and 200 <= trail.status < 400:
         return "allow"
-    return "deny" if trail.status in (401, 403) else "refuse"
+    return "deny" if trail.status in (303, 401, 403) else "refuse"

@@ -103,6 +103,12 @@ def test_without_a_decision_the_status_says_what_it_was(status: int, result: str
     assert result_of(Trail("id", 0, 0, status=status)) == result
 
 
+def test_who_is_sent_to_sign_in_got_nothing() -> None:
+    sent = Trail("id", 0, 0, status=303, error="unauthenticated")
+    assert result_of(sent) == "deny"
+    assert result_of(Trail("id", 0, 0, status=303)) == "allow", "a form that was obeyed"
+
+
 def test_every_reason_and_class_is_counted_from_the_start() -> None:
     text = Metrics().text().decode()
     for reason in Reason:
