@@ -73,12 +73,15 @@ async def test_a_team_sees_its_own_accounts_and_admins_all(world: World) -> None
     dave = await somebody(world, "dave", "mlflow-admins")
     for browser, sees in ((bob, True), (carol, False), (dave, True)):
         assert ("of=service%3Anightly" in (await browser.get(PAGE)).text) is sees
+    await send(carol, **{**NEW, "name": "weekly", "group": "research"})
+    assert "1 found" in (await carol.get(PAGE)).text
     assert (await carol.get("/access/tokens?of=service:nightly")).status == 403
-    (record,) = await world.gateways[0].acls.tokens_of(None)
+    (record,) = await world.gateways[0].acls.tokens_of("service:nightly")
     form = urlencode({"do": "revoke", "of": "service:nightly", "id": record.id})
     assert (await carol.ask("POST", "/access/tokens", FORM, data=form)).status in (403, 404)
     assert (await bob.ask("POST", "/access/tokens", FORM, data=form)).status == 303
     assert "no token works" in (await bob.get(PAGE)).text
+    assert "2 found" in (await dave.get(PAGE)).text
 
 
 async def test_last_use_is_the_latest_of_its_tokens(world: World) -> None:
