@@ -49,6 +49,8 @@ class IdentityProvider:
     client_id: tuple[str, ...] = ()
     client_secret: Secret | None = None
     scopes: tuple[str, ...] = ("openid", "profile", "email")
+    authorization_parameters: tuple[str, ...] = ()
+    """``name=value``, added to the authorization request of browser sign-in."""
     jwks_url: str | None = None
     accept: tuple[Literal["access", "id"], ...] = ("access", "id")
     skew_seconds: float = 30.0

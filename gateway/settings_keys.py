@@ -112,6 +112,24 @@ def _algorithm(text: str) -> str | None:
     return None if text in allowed else f"must be one of {', '.join(allowed)}"
 
 
+# What the flow itself sets or what would take its answer elsewhere: OAuth 2.0 (RFC 6749 section
+# 4.1.1), OpenID Connect Core sections 3.1.2.1 and 6, PKCE (RFC 7636).
+_OF_THE_FLOW = frozenset(
+    ("client_id", "code_challenge", "code_challenge_method", "id_token_hint", "nonce",
+     "redirect_uri", "registration", "request", "request_uri", "response_mode", "response_type",
+     "scope", "state")
+)  # fmt: skip
+
+
+def _authorization_parameter(text: str) -> str | None:
+    name, equals, _ = text.partition("=")
+    if not name or not equals:
+        return "must be name=value, such as prompt=consent"
+    if name in _OF_THE_FLOW:
+        return f"must not set {name}, which the sign-in sets itself"
+    return None
+
+
 IDENTITY = Section(
     "identity",
     IdentityProvider,
@@ -128,6 +146,7 @@ IDENTITY = Section(
         Key("client_id", Many(Text()), "the app client; Cognito: required, checked on every token; OIDC: the audience if none is given. The first one is used for browser sign-in"),
         Key("client_secret_env", SecretFrom(), "the environment variable with the client secret, for browser sign-in", "client_secret"),
         Key("scopes", Many(Text()), "scopes asked for at browser sign-in"),
+        Key("authorization_parameters", Many(Text(_authorization_parameter)), "`name=value`, sent along at browser sign-in, such as Google's `access_type=offline`"),
         Key("jwks_url", Text(secure_url), "where the keys are, if discovery does not say"),
         Key("accept", Many(Choice(("access", "id")), at_least=1), "which kinds of token are accepted"),
         Key("skew_seconds", Number(0, 300), "how far the clocks may differ"),

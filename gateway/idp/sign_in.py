@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import parse_qsl, quote, urlencode, urlsplit, urlunsplit
@@ -61,17 +61,17 @@ class SignIn:
     async def authorization_url(self, *, state: str, nonce: str, challenge: str) -> str:
         """Where to send the person. Raises Unavailable while the provider cannot be reached."""
         endpoint = self._endpoint(await self._known(), "authorization_endpoint")
-        return _with_query(
-            endpoint,
-            response_type="code",
-            client_id=self._client_id,
-            redirect_uri=self._redirect_uri,
-            scope=" ".join(self._settings.scopes),
-            state=state,
-            nonce=nonce,
-            code_challenge=challenge,
-            code_challenge_method="S256",
-        )
+        asked = {
+            "response_type": "code",
+            "client_id": self._client_id,
+            "redirect_uri": self._redirect_uri,
+            "scope": " ".join(self._settings.scopes),
+            "state": state,
+            "nonce": nonce,
+            "code_challenge": challenge,
+            "code_challenge_method": "S256",
+        }
+        return _with_query(endpoint, asked, self._settings.authorization_parameters)
 
     async def check_answer_issuer(self, issuer: str | None) -> None:
         """RFC 9207 section 2.4: the answer must come from the provider that was asked.
@@ -140,16 +140,13 @@ class SignIn:
         if self._settings.type == "cognito":
             parts = urlsplit(self._endpoint(metadata, "authorization_endpoint"))
             place = urlunsplit((parts.scheme, parts.netloc, "/logout", "", ""))
-            return _with_query(place, client_id=self._client_id, logout_uri=self._after_logout)
+            back = {"client_id": self._client_id, "logout_uri": self._after_logout}
+            return _with_query(place, back)
         if "end_session_endpoint" not in metadata.document:
             return None
         hint = {"id_token_hint": id_token} if id_token else {}
-        return _with_query(
-            self._endpoint(metadata, "end_session_endpoint"),
-            client_id=self._client_id,
-            post_logout_redirect_uri=self._after_logout,
-            **hint,
-        )
+        back = {"client_id": self._client_id, "post_logout_redirect_uri": self._after_logout}
+        return _with_query(self._endpoint(metadata, "end_session_endpoint"), {**back, **hint})
 
     async def _signed_in(
         self, claims: Mapping[str, Any], answer: Mapping[str, Any], id_token: str | None
@@ -244,8 +241,11 @@ class SignIn:
         )
 
 
-def _with_query(url: str, **parameters: str) -> str:
-    """``url`` with parameters added to those that it has (RFC 6749 section 3.1)."""
+def _with_query(url: str, parameters: Mapping[str, str], more: Iterable[str] = ()) -> str:
+    """``url`` with parameters added to those that it has (RFC 6749 section 3.1); ``more``: as
+    ``name=value``."""
     parts = urlsplit(url)
-    query = urlencode([*parse_qsl(parts.query, keep_blank_values=True), *parameters.items()])
+    pairs = parse_qsl(parts.query, keep_blank_values=True)
+    pairs += [(name, value) for name, _, value in (one.partition("=") for one in more)]
+    query = urlencode([*pairs, *parameters.items()])
     return urlunsplit((parts.scheme, parts.netloc, parts.path, query, ""))

@@ -42,6 +42,14 @@ async def test_the_way_to_the_provider_says_what_it_must(world: World) -> None:
     assert query["state"] not in "".join(browser.cookies.values())
 
 
+async def test_parameters_of_the_settings_go_along_to_the_provider(empty: World) -> None:
+    asked = ("access_type=offline", "login_hint=a=b&c")
+    await empty.gateway(identity=(empty.identity(authorization_parameters=asked),))
+    query = query_of(await empty.browser().begin())
+    assert (query["access_type"], query["login_hint"]) == ("offline", "a=b&c")
+    assert query["response_type"] == "code"
+
+
 async def test_signing_in_leads_back_to_the_page_with_a_session(world: World) -> None:
     browser = world.browser()
     target = "/?o=1#/experiments/5/runs?x=%20y"

@@ -174,6 +174,9 @@ GOLDEN = [
     ("identity: [{type: cognito, user_pool: x, client_id: c}]", ["line 1, identity[0].user_pool: must be a user pool id such as us-east-1_AbCdEf"]),
     (OIDC.replace("https:", "http:"), ["line 4, identity[0].issuer: must be https (http is for this machine only)"]),
     (OIDC + "    algorithms: [none]\n", ["line 6, identity[0].algorithms[0]: must be one of RS256, RS384, RS512, PS256, PS384, PS512, ES256, ES384, ES512"]),
+    (OIDC + "    authorization_parameters: [consent, state=x, prompt=consent]\n", [
+        "line 6, identity[0].authorization_parameters[0]: must be name=value, such as prompt=consent",
+        "line 6, identity[0].authorization_parameters[1]: must not set state, which the sign-in sets itself"]),
     (OIDC + "    user_pool: a\n", ["line 6, identity[0].user_pool: is for type: cognito only"]),
     (OIDC + OIDC.removeprefix("identity:\n"), [
         "line 6, identity[1].issuer: https://login.example.com/realms/corp is another provider's as well",
