@@ -77,6 +77,13 @@ class Base(AbstractStore):  # type: ignore[misc]
         """
         raise NotImplementedError  # in Scorers
 
+    def _check_purgeable(self, experiment_id: str) -> None:
+        """Called before anything of an experiment goes for good.
+
+        A family overrides it when what it holds of the experiment may be needed from outside, and
+        raises MlflowException then.
+        """
+
     def _purge_experiment(self, experiment_id: str) -> None:
         """Called when an experiment goes for good, before its head does.
 

@@ -47,9 +47,13 @@ class Gc(SearchRuns, ModelMetrics):
         )
 
     def _hard_delete_experiment(self, experiment_id: str) -> None:
-        """Remove a deleted experiment with its runs. Raises MlflowException when there is none."""
+        """Remove a deleted experiment with its runs.
+
+        Raises MlflowException when there is none, or when something outside needs what is in it.
+        """
         document = self._experiment(experiment_id, _DELETED)
         canonical = canonical_id(experiment_id)
+        self._check_purgeable(canonical)
         for run_ids in self._run_ids(canonical):
             for run_id in run_ids:
                 self._hard_delete_left(run_id)

@@ -16,7 +16,8 @@ from mlflow.entities.gateway_guardrail import (
 
 from tests.store import ai_gateway_world as world
 from tests.store.ai_gateway_world import config, definition, quick_keys, secret
-from tests.store.both import PLAIN, Both, Ref, Side
+from tests.store.both import PLAIN, Both, Ref, RunRef, Side
+from tests.store.spans import info
 
 __all__ = ["quick_keys"]
 
@@ -151,3 +152,27 @@ def test_places_of_one_order_follow_the_ids(both: Both) -> None:
         places = side.store.list_endpoint_guardrail_configs(side.made["e"])
         orders = [(place.execution_order is None, place.guardrail_id) for place in places]
         assert orders == sorted(orders)
+
+
+def test_an_experiment_stays_as_long_as_a_guardrail_runs_one_of_its_scorers(both: Both) -> None:
+    both.create_experiment("e")
+    both.create_run("1", "u", 1, [], "r")
+    judged = both.remember("s", "register_scorer", "1", "s", judge("s"), id_of="scorer_id")
+    both.register_scorer("1", "s", judge("s", n=2))
+    both.remember("o", "register_scorer", "1", "other", judge("s"), id_of="scorer_id")
+    both.start_trace(info("tr-1", 1, "1"))
+    one = guardrail(both, "one", judged, 1, BEFORE, VALIDATION)
+    both.delete_experiment("1")
+    assert both._hard_delete_experiment("1") == (ERROR, "BAD_REQUEST")
+    # Nothing of it is gone.
+    both.get_run(RunRef(0))
+    both.get_trace("tr-1")
+    both.restore_experiment("1")
+    assert len(both.list_scorer_versions("1", "s")) == 2
+    assert len(both.list_scorers("1")) == 2
+    both.get_gateway_guardrail(one)
+    both.delete_experiment("1")
+    both.delete_gateway_guardrail(one)
+    both._hard_delete_experiment("1")
+    assert both.get_experiment("1")[0] == ERROR
+    assert both.list_scorers_across_experiments(["1"]) == []

@@ -189,16 +189,20 @@ class Scorers(Base):
         if any(item["n"] > 0 for item in self.table.batch_get(wanted)):
             raise _in_use(scorer.body["name"])
 
+    def _check_purgeable(self, experiment_id: str) -> None:
+        """As in SQL, an experiment stays as long as a guardrail runs one of its scorers."""
+        for scorer in records.listed(self.table, keys.scorers(experiment_id)):
+            self._check_unused(scorer, scorer.body["versions"])
+        super()._check_purgeable(experiment_id)
+
     def _purge_experiment(self, experiment_id: str) -> None:
         for scorer in list(records.listed(self.table, keys.scorers(experiment_id))):
             if scorer.body["bound"]:
                 self._unbind(_SCORER, scorer.body["scorer_id"])
-            place = keys.scorer_versions(scorer.body["scorer_id"])
-            for version in list(records.listed(self.table, place)):
-                if version.large:
-                    records.remove_parts(self.table, version.partition, version.sk)
-                self.table.batch_write(deletes=[(version.partition, version.sk)])
-            self._delete_head(scorer)
+            versions = scorer.body["versions"]
+            self._delete_versions(scorer, versions, whole=True, of=experiment_id)
+            if not versions:
+                self._delete_head(scorer)
         super()._purge_experiment(experiment_id)
 
     def _scorer_by_id(self, scorer_id: str, version: int) -> tuple[ScorerVersion, Action]:
