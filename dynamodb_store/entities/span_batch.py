@@ -93,16 +93,21 @@ def batch_of(trace_id: str, spans: Sequence[Span]) -> SpanBatch:
         root_status=_root_status(spans),
         resource_tags=_resource_tags(spans),
     )
+    # One node an id, as there is one row: MLflow's walk from the roots would follow each of several
+    # to all children again, and never end where one of them is its own parent.
+    usage: dict[str, SpanAggregationNode] = {}
+    cost: dict[str, SpanAggregationNode] = {}
     for span in spans:
         fields = translate_span_when_storing(span)
         attributes = fields.get("attributes", {})
         batch.rows[span.span_id] = row_of(span, fields)
-        batch.usage.append(_node(span.span_id, span.parent_id, attributes, _USAGE))
-        batch.cost.append(_node(span.span_id, span.parent_id, attributes, _COST))
+        usage[span.span_id] = _node(span.span_id, span.parent_id, attributes, _USAGE)
+        cost[span.span_id] = _node(span.span_id, span.parent_id, attributes, _COST)
         _read_people(batch, attributes)
         if span.parent_id is None:
             batch.root = fields
             batch.tags |= _tags_of_root(attributes)
+    batch.usage, batch.cost = [*usage.values()], [*cost.values()]
     return batch
 
 

@@ -117,14 +117,16 @@ def test_a_model_from_creation_to_removal(both: Both) -> None:
     both.log_logged_model_params(A, [])
     both.log_logged_model_params(NONE, params(r="new"))
     both.log_logged_model_params(A, params(p="other"))
-    both.log_logged_model_params(A, [*params(z="1"), *params(z="1")])
+    for model in (A, NONE):
+        both.log_logged_model_params(model, [*params(z="1"), *params(z="1")])
     both.finalize_logged_model(A, LoggedModelStatus.READY)
     both.finalize_logged_model(B, LoggedModelStatus.FAILED)
     both.finalize_logged_model(NONE, LoggedModelStatus.READY)
     long = [LoggedModelTag("k", "x"), LoggedModelTag("", ""), LoggedModelTag("#/ ☃", "🚀" * 20000)]
     both.set_logged_model_tags(A, long)
     both.set_logged_model_tags(A, [LoggedModelTag("two", "1"), LoggedModelTag("two", "2")])
-    both.set_logged_model_tags(A, [LoggedModelTag("two", None)])
+    for model in (A, NONE):
+        both.set_logged_model_tags(model, [LoggedModelTag("two", None)])
     both.set_logged_model_tags(A, [])
     both.set_logged_model_tags(B, [LoggedModelTag(f"t{i}", str(i)) for i in range(90)])
     both.set_logged_model_tags(NONE, tags(a="b"))

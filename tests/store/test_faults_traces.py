@@ -260,3 +260,15 @@ def test_entries_say_where_a_trace_is_once_it_moved(dynamo: Any) -> None:
     assert (found.request_time, found.execution_duration) == (50, 8950)
     (item,) = [one for pk in keys.span_shards("0") for one in dynamo.table.query_all(pk)]
     assert item["sk"] == keys.trace_order(5000, "tr-1")
+
+
+def test_a_span_that_comes_twice_in_one_call_counts_once(dynamo: Any) -> None:
+    def of(number: int, parent: int | None, tokens: int) -> Any:
+        usage = {"input_tokens": tokens, "output_tokens": 0, "total_tokens": tokens}
+        return span("tr-1", number, parent, mlflow__chat__tokenUsage=usage)
+
+    dynamo.log_spans("0", [of(1, None, 5), of(1, None, 7)])
+    assert dynamo.get_trace_info("tr-1").token_usage["total_tokens"] == 7
+    # MLflow's walk over the tree of these would not end.
+    dynamo.log_spans("0", [of(2, None, 3), of(2, 2, 4)])
+    assert len(dynamo.get_trace("tr-1").data.spans) == 2

@@ -133,11 +133,10 @@ class LoggedModels(ModelMetrics):
 
         MLflow's SQL store refuses that too, which its client's repeat of a call would run into.
         """
-        new = _distinct(params)
 
         def change(document: Document) -> list[Action] | None:
             touched = False
-            for key, value in new:
+            for key, value in _distinct(params):  # a model that is not there counts first
                 old = document.get(PARAMS, slot(key))
                 if old is None:
                     document.set(PARAMS, slot(key), value)
@@ -153,13 +152,12 @@ class LoggedModels(ModelMetrics):
         self._edit_model(model_id, change)
 
     def set_logged_model_tags(self, model_id: str, tags: list[LoggedModelTag]) -> None:
-        values = list({tag.key: _text(tag.key, tag.value) for tag in tags}.items())
-        for at in range(0, max(1, len(values)), schema.SLICE):
-            part = values[at : at + schema.SLICE]
+        for at in range(0, max(1, len({tag.key for tag in tags})), schema.SLICE):
 
-            def change(
-                document: Document, part: list[tuple[str, str]] = part
-            ) -> list[Action] | None:
+            def change(document: Document, at: int = at) -> list[Action] | None:
+                # All are looked at before the first is written, and the model before them.
+                values = list({tag.key: _text(tag.key, tag.value) for tag in tags}.items())
+                part = values[at : at + schema.SLICE]
                 for key, value in part:
                     document.set(TAGS, slot(key), value)
                 return [] if part else None
