@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from mlflow.entities import Experiment, Metric, Run, RunInfo
@@ -27,14 +28,23 @@ class Side:
         """Ids by the names that ``Both.remember`` was given."""
 
     def call(self, method: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        args, kwargs = self._real(args), self._real(kwargs)
         try:
-            answer = getattr(self.store, method)(*args, **kwargs)
+            return self.plain(self.made_by(method, args, kwargs))
         except MlflowException as error:
             return ("error", error.error_code)
+
+    def made_by(
+        self, method: str | Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Any:
+        """What the store itself answers; ``method`` may be a function of the store."""
+        args, kwargs = self._real(args), self._real(kwargs)
+        call = (
+            getattr(self.store, method) if isinstance(method, str) else partial(method, self.store)
+        )
+        answer = call(*args, **kwargs)
         if method == "create_run":
             self.runs.append(answer.info.run_id)
-        return self.plain(answer)
+        return answer
 
     def _real(self, value: Any) -> Any:
         if isinstance(value, RunRef):
@@ -99,9 +109,11 @@ class Side:
             "params": run.data.params,
             "tags": run.data.tags,
             "datasets": [one.to_dictionary() for one in used],
-            "models in": sorted(one.model_id for one in (run.inputs.model_inputs or [])),
+            "models in": sorted(
+                self.by_name(one.model_id) for one in (run.inputs.model_inputs or [])
+            ),
             "models out": sorted(
-                (one.model_id, one.step)
+                (self.by_name(one.model_id), one.step)
                 for one in (run.outputs.model_outputs if run.outputs else []) or []
             ),
         }
@@ -131,7 +143,7 @@ class Ref:
 class Make:
     """An entity made on whichever side, of values that may be ``Ref`` or ``RunRef``."""
 
-    def __init__(self, kind: Callable[..., Any], *args: Any, **kwargs: Any) -> None:
+    def __init__(self, kind: Callable[..., Any], /, *args: Any, **kwargs: Any) -> None:
         self.kind, self.args, self.kwargs = kind, args, kwargs
 
     def __repr__(self) -> str:
