@@ -13,6 +13,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.debian import installed
+
+PROGRAMS = Path("/usr/lib/postgresql")
+
 
 class PostgreSql:
     """A running server."""
@@ -47,14 +51,12 @@ class PostgreSql:
 
 @pytest.fixture(scope="session")
 def postgresql() -> Iterator[PostgreSql]:
-    """A server that lives for the session; skips where PostgreSQL is not installed."""
-    pytest.importorskip("psycopg2")
-    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
-    if not found:
-        pytest.skip("PostgreSQL is not installed")
+    """A server that lives for the session."""
+    installed("postgresql", PROGRAMS)
+    found = sorted(PROGRAMS.glob("*/bin/initdb"))
     folder = Path(tempfile.mkdtemp(prefix="test-postgresql-"))
     try:
-        server = PostgreSql(found[-1].parent, folder, _owner(folder))
+        server = PostgreSql(found[-1].parent, folder, owner(folder, "postgres"))
         try:
             yield server
         finally:
@@ -63,10 +65,10 @@ def postgresql() -> Iterator[PostgreSql]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _owner(folder: Path) -> str | None:
-    """Who runs the server, which refuses to run as root."""
+def owner(folder: Path, name: str) -> str | None:
+    """Who runs a server that refuses to run as root: ``name`` when we are root."""
     if os.geteuid():
         return None
-    user = pwd.getpwnam("postgres")
+    user = pwd.getpwnam(name)
     os.chown(folder, user.pw_uid, user.pw_gid)
     return user.pw_name

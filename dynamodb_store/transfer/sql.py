@@ -35,6 +35,9 @@ class Sql:
         if not make:
             _refuse_missing_file(uri)  # SQLite would make an empty one
         self._engine = create_sqlalchemy_engine_with_retry(uri)
+        if self._engine.dialect.name == "mysql":
+            sa.event.listen(self._engine, "connect", _keep_zero)
+            self._engine.dispose()  # connections that were made before
         if make and _is_empty_database(self._engine):
             _initialize_tables(self._engine)
         if not sa.inspect(self._engine).has_table("alembic_version"):
@@ -129,6 +132,12 @@ class Sql:
     def close(self) -> None:
         """Give the connections up."""
         self._engine.dispose()
+
+
+def _keep_zero(connection: Any, _: Any) -> None:
+    """MySQL takes a number 0, which experiment "Default" has, for "the next number"."""
+    with connection.cursor() as cursor:
+        cursor.execute("SET SESSION sql_mode = CONCAT(@@sql_mode, ',NO_AUTO_VALUE_ON_ZERO')")
 
 
 def _refuse_missing_file(uri: str) -> None:

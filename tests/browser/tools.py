@@ -11,10 +11,11 @@ from pathlib import Path
 
 from playwright.async_api import Browser, Playwright
 
+from tests.debian import FETCH_SECONDS, installed
+
 CHROMIUM = "/usr/bin/chromium"
 PROVIDER_VERSION = "9.13.3"
 AXE_VERSION = "4.14.1"
-FETCH_SECONDS = 600
 _ARGS = (
     "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
     "--disable-background-networking", "--disable-component-update", "--disable-sync",
@@ -23,14 +24,7 @@ _ARGS = (
 
 def fetch_chromium() -> None:
     """Debian's Chromium, if it is not there."""
-    with _alone("chromium"):
-        if not Path(CHROMIUM).exists():
-            env = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
-            install = ["apt-get", "install", "-y", "--no-install-recommends", "chromium"]
-            for command in (["apt-get", "update", "-q"], install):
-                subprocess.run(
-                    command, check=True, env=env, timeout=FETCH_SECONDS, capture_output=True
-                )
+    installed("chromium", CHROMIUM)
 
 
 async def launch(playwright: Playwright) -> Browser:

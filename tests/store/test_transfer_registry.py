@@ -29,8 +29,8 @@ URL = "https://93.184.216.34/hook"
 EVENTS = [WebhookEvent(WebhookEntity.MODEL_VERSION, WebhookAction.CREATED)]
 
 
-def fill_registry(store: Any) -> None:
-    """Models with versions in every stage, a deleted one, a prompt, webhooks."""
+def fill_registry(store: Any, letter: str = "🚀") -> None:
+    """Models with versions in every stage, a deleted one, a prompt (of ``letter``), webhooks."""
     store.create_registered_model("m ☃ #", [RegisteredModelTag("k", "v")], "text")
     for number in range(4):
         tags = [ModelVersionTag("a", ""), ModelVersionTag("large", "☃" * 3000)]
@@ -45,7 +45,7 @@ def fill_registry(store: Any) -> None:
     store.create_registered_model("empty")
     is_prompt = "mlflow.prompt.is_prompt"
     store.create_registered_model("prompt", [RegisteredModelTag(is_prompt, "true")])
-    for text in ("one {{x}}", "🚀" * 20000):
+    for text in ("one {{x}}", letter * 20000):
         tags = [ModelVersionTag(is_prompt, "true"), ModelVersionTag("mlflow.prompt.text", text)]
         store.create_model_version("prompt", "prompt-template", tags=tags)
     # MLflow's own column has a key that it makes up: what it encrypts, only it can read.
