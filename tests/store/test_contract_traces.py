@@ -244,6 +244,8 @@ def test_assessments(both: Both) -> None:
     ghost = feedback("tr-1", "f0", 6, overrides="none")
     ghost.assessment_id = "a-ghost"
     both.create_assessment(ghost)
+    ghost.assessment_id = "a-e"
+    both.create_assessment(ghost)
     both.create_assessment(feedback("none", "f0", 6))
     both.get_trace_info("tr-1")
 

@@ -32,6 +32,11 @@ class Assessments(TraceBase):
         tried: list[bool] = []
 
         def create(document: Document) -> list[Action] | None:
+            old = None
+            if new.overrides:
+                old = _find(document, new.overrides)
+                if old is None:
+                    raise _no_assessment(trace_id, new.overrides)
             if (there := _find(document, new.assessment_id)) is not None:
                 if tried and there._replace(number=0) == new:
                     return None  # written before, but the answer got lost
@@ -41,10 +46,7 @@ class Assessments(TraceBase):
                     INTERNAL_ERROR,
                 )
             tried.append(True)
-            if new.overrides:
-                old = _find(document, new.overrides)
-                if old is None:
-                    raise _no_assessment(trace_id, new.overrides)
+            if old is not None:
                 _keep(document, old._replace(valid=False))
             _keep(document, new._replace(number=_next_number(document)))
             return []

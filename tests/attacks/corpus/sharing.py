@@ -21,6 +21,13 @@ _NO_E = {"@E@": "@NO_E@"}
 _MANAGER = {"role": "manager"}
 ABSENT = HIDDEN
 
+
+def _form(page: str, fields: str) -> Request:
+    """What a page of the console sends, from a client with a token."""
+    form = "application/x-www-form-urlencoded"
+    return send("POST", f"/access/{page}", fields.encode("ascii"), content_type=form)
+
+
 ROWS = (
     Attempt(
         "acl-show-foreign",
@@ -251,8 +258,86 @@ ROWS = (
     Attempt(
         "access-unknown",
         "an endpoint of an admin that might be",
-        get("/access/api/v1/audit"),
+        get("/access/api/v1/admin"),
         UNKNOWN,
+    ),
+    Attempt(
+        "access-audit",
+        "what did the others do?",
+        get("/access/api/v1/audit"),
+    ),
+    Attempt(
+        "access-audit-page",
+        "the same as a page, about alice",
+        get("/access/audit?principal=alice"),
+    ),
+    Attempt(
+        "access-audit-file",
+        "the same as a file",
+        get("/access/audit.csv?principal=alice"),
+    ),
+    Attempt(
+        "access-people",
+        "who is there, and how they sign in",
+        get("/access/people"),
+    ),
+    Attempt(
+        "access-everything",
+        "every experiment and model that there is, as an admin sees them",
+        get("/access/resources?who=all"),
+    ),
+    Attempt(
+        "form-share-oneself",
+        "a form knows no roles",
+        _form("share/experiment/@E@", "do=give&principal=user:carol&role=manager"),
+        twin=_NO_E,
+    ),
+    Attempt(
+        "form-share-names",
+        "who else is there? asked about another's model",
+        get("/access/share/model/@M@/names?q=a"),
+        twin={"@M@": "@NO_M@"},
+    ),
+    Attempt(
+        "form-token-of-alice",
+        "a token in another's name, from the page's form",
+        _form("tokens", "do=create&of=user:alice&label=mine&days=1"),
+    ),
+    Attempt(
+        "form-token-revoke",
+        "another's token is ended by its id",
+        _form("tokens", "do=revoke&of=user:alice&id=@TOKEN_ID@"),
+        twin={"@TOKEN_ID@": "@NO_ID@"},
+    ),
+    Attempt(
+        "form-token-replace",
+        "another's token is replaced by one that I get to see",
+        _form("tokens", "do=replace&of=user:alice&id=@TOKEN_ID@"),
+    ),
+    Attempt(
+        "form-tokens-of-alice",
+        "shows another's tokens",
+        get("/access/tokens?of=user:alice"),
+    ),
+    Attempt(
+        "form-sessions-of-alice",
+        "where and when another signed in",
+        get("/access/sessions?of=user:alice"),
+    ),
+    Attempt(
+        "form-end-sessions-of-alice",
+        "throws another out",
+        _form("sessions", "do=all&of=user:alice"),
+    ),
+    Attempt(
+        "form-end-others-of-alice",
+        "the same, as if they were my other sessions",
+        _form("sessions", "do=others&of=user:alice"),
+    ),
+    Attempt(
+        "sessions-revoke-alice",
+        "throws another out",
+        send("DELETE", "/access/api/v1/sessions/user:alice"),
     ),
     Attempt(
         "access-case",
