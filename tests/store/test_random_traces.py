@@ -289,6 +289,12 @@ def drive(worlds: Worlds, calls: list[Call]) -> None:
 all_steps = [*steps, search, search, search, *removals]
 
 
+@examples(2)
+@given(calls=sequences(*all_steps, more=0))
+def test_traces(worlds: Worlds, calls: list[Call]) -> None:
+    drive(worlds, calls)
+
+
 @pytest.mark.heavy
 @examples(100)
 @given(calls=sequences(*all_steps, more=20))
