@@ -25,7 +25,7 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from store_cases import Case, Places, cases
-from store_data import Run, in_parts, put_points, put_runs
+from store_data import Run, in_parts, put_points, put_runs, put_versions
 from store_meter import LINGER, Cost
 from store_sides import SIDES, Side
 
@@ -88,8 +88,8 @@ def build(side: Side, args: argparse.Namespace) -> Places:
 def _build_by_calls(side: Side, args: argparse.Namespace, threads: ThreadPoolExecutor) -> None:
     """What is few enough to be made as people make it."""
 
-    def each(make: Any) -> Any:
-        return lambda numbers: list(threads.map(make, numbers))
+    def each(make: Any, numbers: range) -> None:
+        list(threads.map(make, numbers))
 
     def experiment(number: int) -> None:
         side.tracking.create_experiment(f"experiment {number}")
@@ -97,14 +97,16 @@ def _build_by_calls(side: Side, args: argparse.Namespace, threads: ThreadPoolExe
     def model(number: int) -> None:
         side.registry.create_registered_model(f"model {number}")
 
-    def versions(number: int) -> None:
-        for at in range(args.versions):
-            side.registry.create_model_version(f"model {number}", f"s3://bucket/{number}/{at}")
+    def experiments(numbers: range) -> None:
+        each(experiment, numbers)
 
-    in_parts(f"{side.name}: experiments", args.experiments, each(experiment), 100)
+    def models(numbers: range) -> None:
+        each(model, numbers)
+        put_versions(side, numbers, args.versions, each)
+
+    in_parts(f"{side.name}: experiments", args.experiments, experiments, 100)
     if side.registry:
-        in_parts(f"{side.name}: registered models", args.models, each(model), 100)
-        in_parts(f"{side.name}: models with versions", args.models, each(versions), 20)
+        in_parts(f"{side.name}: models with versions", args.models, models, 20)
 
 
 def measure(side: Side, case: Case, at: Places, repeat: int, result: Result) -> None:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from mlflow.store.model_registry.dbmodels.models import SqlModelVersion
 from mlflow.store.tracking.dbmodels import models as sql
 
 from dynamodb_store import keys
@@ -93,6 +94,42 @@ def put_runs(side: Any, experiment_id: str, number: int, *, ended: bool) -> None
         write(side.tracking, [Run(experiment_id, at, ended) for at in numbers])
 
     in_parts(f"{side.name}: runs of experiment {experiment_id}", number, some)
+
+
+def put_versions(
+    side: Any, models: range, versions: int, each: Callable[[Any, range], None]
+) -> None:
+    """So many versions of each model: by calls in ours, in bulk in SQL, which would take hours."""
+    if not side.meter:
+        rows = [_version_row(model, at) for model in models for at in range(versions)]
+        _insert(side.registry, {SqlModelVersion: rows} if rows else {})
+        return
+
+    def of_one(model: int) -> None:
+        for at in range(versions):
+            side.registry.create_model_version(*version(model, at))
+
+    each(of_one, models)
+
+
+def version(model: int, at: int) -> tuple[str, str]:
+    """Name and source of a version."""
+    return f"model {model}", f"s3://bucket/{model}/{at}"
+
+
+def _version_row(model: int, at: int) -> dict[str, Any]:
+    """As MLflow's create_model_version writes it."""
+    name, source = version(model, at)
+    now = START + 1000 * (50 * model + at)
+    return {
+        "name": name,
+        "version": at + 1,
+        "source": source,
+        "storage_location": source,
+        "creation_time": now,
+        "last_updated_time": now,
+        "run_id": "",
+    }
 
 
 def put_points(side: Any, run_id: str, name: str, number: int) -> None:
