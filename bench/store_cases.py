@@ -6,11 +6,14 @@ A case is prepared anew before each of its repeats, where it writes; preparing i
 from __future__ import annotations
 
 import itertools
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 from mlflow.entities import Metric, Param, RunStatus, RunTag, ViewType
+from mlflow.exceptions import MlflowException
+from mlflow.protos.databricks_pb2 import TEMPORARILY_UNAVAILABLE, ErrorCode
 from store_data import Run
 
 from dynamodb_store import keys
@@ -148,11 +151,22 @@ def _by_name(side: Any, at: Places) -> Work:
 
 
 def _delete_experiment(side: Any, at: Places) -> Work:
-    return lambda: side.tracking.delete_experiment(at.doomed)
+    return lambda: _until_done(side.tracking.delete_experiment, at.doomed)
 
 
 def _restore_experiment(side: Any, at: Places) -> Work:
-    return lambda: side.tracking.restore_experiment(at.doomed)
+    return lambda: _until_done(side.tracking.restore_experiment, at.doomed)
+
+
+def _until_done(call: Callable[[str], None], experiment_id: str) -> None:
+    """As MLflow's client does: a request that was too long is made again, and goes on."""
+    while True:
+        try:
+            return call(experiment_id)
+        except MlflowException as error:
+            if error.error_code != ErrorCode.Name(TEMPORARILY_UNAVAILABLE):
+                raise
+            print("  not done within the time of a request: again", file=sys.stderr, flush=True)
 
 
 def cases(at: Places) -> Iterator[Case]:
