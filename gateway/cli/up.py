@@ -44,8 +44,10 @@ _LOOK_SECONDS = 0.5
 def run(args: argparse.Namespace) -> int:
     """Run until Ctrl-C; the exit status."""
     data = Path(args.data).resolve()
-    # Until the event loop takes over: whatever ends us, our parts are ended too.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    # Until the event loop takes over: whatever ends us, our parts are ended too. Also SIGINT: a
+    # shell that starts us in the background has it ignored, and Python then leaves it so.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.default_int_handler)
     try:
         with (
             _data_folder(data),

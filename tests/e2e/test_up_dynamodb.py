@@ -106,7 +106,9 @@ def test_maven_that_cannot_fetch_is_one_line(tmp_path: Path) -> None:
 def _fetching(tmp_path: Path) -> Iterator[subprocess.Popen[bytes]]:
     """``up`` while a Maven that never ends, and a child of it, are at work."""
     path = _programs(tmp_path / "bin", java="exit 0", mvn="/bin/sleep 600 & /bin/sleep 600")
-    command = [sys.executable, "-m", "gateway.cli.main", "up", "--data", str(tmp_path / "data")]
+    # Started with SIGINT ignored, as by a shell in the background.
+    command = ["/bin/sh", "-c", 'trap "" INT; exec "$@"', "sh"]
+    command += [sys.executable, "-m", "gateway.cli.main", "up", "--data", str(tmp_path / "data")]
     command += ["--port", str(two_free_ports()), *OPTION]
     log = tmp_path / "log"
     with log.open("wb") as output:
