@@ -65,7 +65,7 @@ def code_of(error: ClientError) -> str:
 
 def reasons_of(error: ClientError) -> list[str]:
     """Of a cancelled transaction, the reason at each position."""
-    reasons: list[dict[str, Any]] = error.response.get("CancellationReasons", [])  # type: ignore[assignment]
+    reasons: list[dict[str, Any]] = error.response.get("CancellationReasons", [])
     return [str(reason.get("Code")) for reason in reasons]
 
 

@@ -172,6 +172,10 @@ class Table:
             return [work(argument) for argument in arguments]
         return list(self._threads.map(work, arguments))
 
+    def at_once(self, works: Sequence[Callable[[], Any]]) -> list[Any]:
+        """Different works at once, as ``parallel``; their answers in order."""
+        return self.parallel(_done, works)
+
     def close(self) -> None:
         """Give up threads and connections."""
         self._threads.shutdown(wait=False)
@@ -314,3 +318,7 @@ def _encoded(parameters: Item) -> dict[str, Any]:
         if name in encoded:
             encoded[name] = to_item(encoded[name])
     return encoded
+
+
+def _done(work: Callable[[], Any]) -> Any:
+    return work()

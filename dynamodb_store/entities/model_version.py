@@ -62,7 +62,7 @@ def redact(body: Body, now: int) -> None:
 
 def updated_of(head: Body, body: Body) -> int:
     """A rename counts as an update of every version; it is written down once, in the model."""
-    return max(body["updated"], head["renamed"])
+    return int(max(body["updated"], head["renamed"]))
 
 
 def version_of(head: Body, number: int, body: Body, *, aliases: bool = True) -> ModelVersion:

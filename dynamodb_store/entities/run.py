@@ -13,6 +13,7 @@ import zlib
 from collections.abc import Iterable
 
 from mlflow.entities import (
+    DatasetInput,
     LifecycleStage,
     LoggedModelInput,
     LoggedModelOutput,
@@ -193,5 +194,5 @@ def _blobs(document: Document, section: str) -> Iterable[bytes]:
     return (value for value in document.section(section).values() if isinstance(value, bytes))
 
 
-def _in_order(inputs):  # type: ignore[no-untyped-def]
+def _in_order(inputs: Iterable[tuple[int, DatasetInput]]) -> list[DatasetInput]:
     return [one for _, one in sorted(inputs, key=lambda pair: pair[0])]

@@ -30,7 +30,7 @@ ChangeVersion = Callable[[Record, Record], Sequence[Action] | None]
 """The same for a model (first) and one of its versions."""
 
 
-class Base(AbstractStore):  # type: ignore[misc]
+class Base(AbstractStore):
     """Holds ``table`` and the ids of the models that were used."""
 
     table: Table
@@ -38,7 +38,8 @@ class Base(AbstractStore):  # type: ignore[misc]
 
     def _model(self, name: str) -> Record:
         """The model's record. Raises MlflowException."""
-        return self._model_and(name)[0]
+        model: Record = self._model_and(name)[0]
+        return model
 
     def _version(self, name: str, version: Any) -> tuple[Record, Record]:
         """The records of a model and of one of its versions. Raises MlflowException."""

@@ -18,7 +18,7 @@ from dynamodb_store.table import Action, Table
 DEFAULT_EXPERIMENT_ID = "0"
 
 
-class Base(AbstractStore):  # type: ignore[misc]
+class Base(AbstractStore):
     """Holds ``table`` and ``artifact_root_uri``."""
 
     table: Table

@@ -60,7 +60,7 @@ class Inputs(Runs):
                 step = document.get(MODELS_OUT, model.model_id)
                 if step is not None and step != str(model.step):
                     raise MlflowException(
-                        f"Run {run_id} has the model {model.model_id} of step {step} already, "
+                        f"Run {run_id} has the model {model.model_id} of step {step!s} already, "
                         f"which cannot become {model.step}.",
                         BAD_REQUEST,
                     )

@@ -18,7 +18,7 @@ Say = Callable[[str], None]
 _MOST_PROBLEMS = 50
 
 
-class Refused(MlflowException):  # type: ignore[misc]
+class Refused(MlflowException):
     """Nothing was written; ``problems`` is the list of why."""
 
     def __init__(self, what: str, problems: Sequence[str]) -> None:

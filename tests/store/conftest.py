@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import itertools
+import sqlite3
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -14,6 +15,8 @@ import pytest
 from mlflow.store.model_registry.sqlalchemy_store import SqlAlchemyStore as SqlRegistryStore
 from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 from moto import mock_aws
+from sqlalchemy import event
+from sqlalchemy.engine import Engine
 
 from dynamodb_store.provision import create_table
 from dynamodb_store.registry.store import DynamoDbRegistryStore
@@ -27,6 +30,14 @@ from tests.fakes.fast_moto import speed_up
 __all__ = ["dynamodb_local"]
 
 speed_up()
+
+
+@event.listens_for(Engine, "connect")
+def _no_waiting_for_disks(connection: Any, record: Any) -> None:
+    """MLflow's SQLite files need not outlive a power cut; most of a test would be that wait."""
+    if isinstance(connection, sqlite3.Connection):
+        connection.execute("PRAGMA synchronous = OFF")
+
 
 MOTO = "dynamodb://us-east-1/mlflow"
 

@@ -192,7 +192,7 @@ class Attached(Endpoints):
 
 def _resource_type(value: str) -> str:
     try:
-        return GatewayResourceType(value).value
+        return str(GatewayResourceType(value).value)
     except ValueError as error:  # MLflow's SQL store fails at the same place
         raise MlflowException(str(error), INTERNAL_ERROR) from error
 

@@ -89,7 +89,8 @@ class Guards:
         for position in failed.failed:
             error = self.errors[position - first] if position >= first else None
             if error is not None:
-                return error()
+                made: Exception = error()
+                return made
         return failed
 
 

@@ -108,7 +108,8 @@ class McpEndpoints(McpBase):
         ]
         page = offset_page(sorted(filter(wanted, rows), key=order), max_results, page_token)
         contents = self._mcp_contents((server, version) for server, _, version in page)
-        return PagedList([endpoint_of(*row, contents) for row in page], page.token)
+        found = [endpoint_of(server, one, version, contents) for server, one, version in page]
+        return PagedList(found, page.token)
 
     def _mcp_servers_named(self, name: str | None) -> list[Body]:
         """One server, if there is such, or all."""

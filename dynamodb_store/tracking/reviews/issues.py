@@ -75,8 +75,7 @@ class Issues(Base):
 
     def _check_parents(self, experiment_id: str, run_id: str | None) -> bool:
         """Whether the experiment is listed among those with issues. Raises MlflowException."""
-        _, listed, run = self.table.parallel(
-            lambda read: read(),
+        _, listed, run = self.table.at_once(
             [
                 lambda: self._experiment(experiment_id, ACTIVE),
                 lambda: self.table.get((keys.EXPERIMENTS_WITH_ISSUES, experiment_id)),

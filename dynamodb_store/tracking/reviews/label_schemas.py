@@ -96,8 +96,7 @@ class LabelSchemas(Base):
 
     def get_label_schema_by_name(self, experiment_id: str, name: str) -> LabelSchema:
         canonical = canonical_id(experiment_id)
-        _, owner = self.table.parallel(
-            lambda read: read(),
+        _, owner = self.table.at_once(
             [
                 lambda: self._experiment(canonical, ACTIVE),
                 lambda: records.owner_of(self.table, keys.label_schema_name(canonical, name)),
@@ -122,7 +121,7 @@ class LabelSchemas(Base):
             lambda: self._experiment(canonical, ACTIVE),
             lambda: self._label_schemas(canonical),
         ]
-        _, found = self.table.parallel(lambda read: read(), reads)
+        _, found = self.table.at_once(reads)
         if not any(schema.is_default for schema in found):
             self._seed_label_schema(canonical)
             found = self._label_schemas(canonical)

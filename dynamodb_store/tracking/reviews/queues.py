@@ -137,8 +137,7 @@ class ReviewQueues(QueueItems):
 
     def _queue_named(self, experiment_id: str, name: str) -> ReviewQueue | None:
         canonical = canonical_id(experiment_id)
-        _, owner = self.table.parallel(
-            lambda read: read(),
+        _, owner = self.table.at_once(
             [
                 lambda: self._experiment(canonical, ACTIVE),
                 lambda: records.owner_of(self.table, keys.review_queue_name(canonical, name)),
