@@ -14,7 +14,7 @@ up: $(STAMP)
 
 test: $(STAMP)
 	$(BIN)/python $(PYTEST) -n 2 --dist worksteal -m "not e2e and not heavy" --ignore tests/e2e
-	$(BIN)/python $(PYTEST) -n 2 --dist loadfile -m "not heavy" tests/e2e tests/attacks
+	$(BIN)/python $(PYTEST) -n 2 --dist loadfile -m "not heavy" tests/e2e tests/attacks tests/clients
 
 test-all: test test-heavy test-on-dynamodb
 
@@ -25,7 +25,7 @@ test-heavy: $(STAMP)
 # an MLflow of their own.
 test-on-dynamodb: $(STAMP)
 	MLGATE_TEST_BACKEND=dynamodb-local $(BIN)/python $(PYTEST) -n 2 --dist loadfile \
-	  -m "not heavy" tests/e2e tests/attacks \
+	  -m "not heavy" tests/e2e tests/attacks tests/clients \
 	  --ignore tests/e2e/test_up.py --ignore tests/e2e/test_up_dynamodb.py
 
 check: $(STAMP)

@@ -8,44 +8,21 @@ outlives us. Its usage figures, which it would send home, are switched off.
 
 from __future__ import annotations
 
-import contextlib
-import os
 import shutil
-import signal
 import subprocess
-import tempfile
 import threading
 from collections import deque
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
 from types import TracebackType
 
+from gateway.maven import MavenError, Progress, fetch_jars
+
 VERSION = "3.3.1"
+_LIBRARY = "software.amazon.dynamodb:DynamoDBLocal"
 
 START_SECONDS = 60.0
-FETCH_SECONDS = 600.0
-
-Progress = Callable[[int], None]
-"""Told the seconds that have passed, about once a second."""
-
-_POM = f"""\
-<project xmlns="http://maven.apache.org/POM/4.0.0">
-  <modelVersion>4.0.0</modelVersion>
-  <groupId>mlgate</groupId>
-  <artifactId>dynamodb-local</artifactId>
-  <version>1</version>
-  <packaging>pom</packaging>
-  <dependencies>
-    <dependency>
-      <groupId>software.amazon.dynamodb</groupId>
-      <artifactId>DynamoDBLocal</artifactId>
-      <version>{VERSION}</version>
-    </dependency>
-  </dependencies>
-</project>
-"""
 
 _LAUNCHER = """\
 import java.lang.reflect.Field;
@@ -90,53 +67,14 @@ def fetch(folder: Path, progress: Progress | None = None) -> Path:
     if jars.is_dir():
         return jars
     _need("java", "mvn")
-    folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder) as scratch:
-        pom = Path(scratch, "pom.xml")
-        pom.write_text(_POM)
-        fetched = Path(scratch, "jars")
-        command = [
-            "mvn", "-q", "-B", "-f", str(pom), "dependency:copy-dependencies",
-            "-DincludeScope=runtime", f"-DoutputDirectory={fetched}",
-        ]  # fmt: skip
-        said = _run_to_its_end(command, progress)
-        if said is not None or not fetched.is_dir():
-            words = " ".join((said or "").split())[-400:]
-            raise DynamoDbLocalError(f"Maven could not fetch DynamoDB Local {VERSION}: {words}")
-        (fetched / "Launcher.java").write_text(_LAUNCHER)
-        try:
-            fetched.rename(jars)
-        except OSError:
-            if not jars.is_dir():  # else another process was faster
-                raise
+    launcher = {"Launcher.java": _LAUNCHER}
+    try:
+        fetch_jars(jars, f"{_LIBRARY}:{VERSION}", files=launcher, progress=progress)
+    except MavenError as error:
+        raise DynamoDbLocalError(
+            f"Maven could not fetch DynamoDB Local {VERSION}: {error}"
+        ) from error
     return jars
-
-
-def _run_to_its_end(command: list[str], progress: Progress | None) -> str | None:
-    """None when the command succeeds, else what it said; all that it started ends with it."""
-    with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as output:
-        process = subprocess.Popen(
-            command,
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=output,
-            start_new_session=True,
-        )
-        try:
-            for second in range(int(FETCH_SECONDS)):
-                with contextlib.suppress(subprocess.TimeoutExpired):
-                    process.wait(1.0)
-                    break
-                if progress is not None:
-                    progress(second + 1)
-            else:
-                return f"it did not end within {FETCH_SECONDS:.0f} s"
-            output.seek(0)
-            return output.read() if process.returncode else None
-        finally:
-            with contextlib.suppress(ProcessLookupError, PermissionError):
-                os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
 
 
 @dataclass

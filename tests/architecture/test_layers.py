@@ -37,7 +37,7 @@ LAYERS: tuple[tuple[str, tuple[str, ...]], ...] = (
         "adapters",
         (
             "acl", "audit", "credentials", "idp", "sessions", "upstream", "metrics",
-            "roles_watch", "devidp", "dynamodb_local",
+            "roles_watch", "devidp", "dynamodb_local", "maven",
         ),
     ),
     ("surface", ("resolve", "authorize", "settle", "forward", "trimmed", "proxy", "web")),

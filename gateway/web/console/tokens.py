@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from urllib.parse import quote
 
 from aiohttp import web
@@ -109,7 +108,7 @@ class TokenPages:
             default=default,
             secret=secret,
             old=old,
-            examples=self._examples(of, secret) if secret is not None else {},
+            examples=self._examples(secret) if secret is not None else {},
             file=_data_url(self._variables(secret)) if secret is not None else "",
             done="done" in call.query,
         )
@@ -132,7 +131,7 @@ class TokenPages:
     def _variables(self, secret: str) -> str:
         return f"MLFLOW_TRACKING_URI={self._address()}\nMLFLOW_TRACKING_TOKEN={secret}\n"
 
-    def _examples(self, of: str, secret: str) -> dict[str, str]:
+    def _examples(self, secret: str) -> dict[str, str]:
         """Two lines each, to be copied."""
         url = self._address()
         return {
@@ -145,8 +144,8 @@ class TokenPages:
             f'"{url}/api/2.0/mlflow/experiments/search?max_results=10"',
             "R": f'Sys.setenv(MLFLOW_TRACKING_URI = "{url}", MLFLOW_TRACKING_TOKEN = "{secret}")\n'
             "library(mlflow)",
-            "Java": "MlflowClient client = new MlflowClient(new BasicMlflowHostCreds(\n"
-            f'    "{url}", {json.dumps(of.partition(":")[2])}, "{secret}"));',
+            "Java": "MlflowClient client = new MlflowClient(\n"
+            f'    new BasicMlflowHostCreds("{url}", "{secret}"));',
         }
 
 
