@@ -73,6 +73,14 @@ _MOST_ROUNDS = 5
 _UNREACHABLE = "The gateway cannot reach its access store; try again in a minute."
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class _Correction:
+    """The layers that do not agree yet with an ACL that changed, and when they do."""
+
+    layers: frozenset[tuple[str, Kind]]
+    done: asyncio.Future[None]
+
+
 @dataclass(slots=True)
 class Counters:
     """How often the store was asked, for metrics and for the test of the hot path."""
@@ -100,6 +108,7 @@ class AclCache:
         self._cursor: str | None = None
         self._polling = asyncio.Lock()
         self._sightings: dict[str, int] = {}
+        self._corrections: list[_Correction] = []
         self._listeners: list[Callable[[Change], None]] = []
         tokens = limits.token_cache
         self._acls: Shelf[Resource, Acl | None] = Shelf(
@@ -135,24 +144,23 @@ class AclCache:
         """The ACL of a resource or None. Raises Unavailable."""
         return await self._get(self._acls, resource)
 
-    def peek_visible(self, keys: Iterable[str], kind: Kind) -> Visible | Unknown:
+    def peek_visible(self, keys: Sequence[str], kind: Kind) -> Visible | Unknown:
         """Resource id -> roles for a principal's ``keys``, or UNKNOWN: ``await visible``.
 
         Raises Unavailable when the cache is older than its grace.
         """
-        if self._monotonic() > self._good_until:
-            raise self._too_old()
-        layers = []
-        for key in keys:
-            layer = self._layers.peek((key, kind))
-            if layer is UNKNOWN:
-                return UNKNOWN
-            layers.append(layer)
-        return Visible(tuple(layers))
+        if self._corrections and self._under_correction(keys, kind):
+            return UNKNOWN
+        return self._peek_layers(keys, kind)
 
     async def visible(self, keys: Sequence[str], kind: Kind) -> Visible:
-        """Resource id -> roles for a principal's ``keys``. Raises Unavailable."""
-        cached = self.peek_visible(keys, kind)
+        """Resource id -> roles for a principal's ``keys``. Raises Unavailable.
+
+        Never behind ``get``: a change that has reached this cache is waited for.
+        """
+        if waits := self._under_correction(keys, kind):
+            await asyncio.wait(waits)
+        cached = self._peek_layers(keys, kind)
         if cached is not UNKNOWN:
             return cached
         layers = await asyncio.gather(*(self._get(self._layers, (key, kind)) for key in keys))
@@ -403,17 +411,42 @@ class AclCache:
             keys = [key for key in seers if self._layers.touched((key, resource.kind))]
             if keys:
                 todo[resource] = keys
-        for _ in range(_MOST_ROUNDS):
-            if not todo or len(todo) > _MOST_REREADS:
-                break
-            try:
-                await asyncio.gather(*(self._acls.get(resource) for resource in todo))
-            except StoreUnavailable:
-                break
-            todo = self._correct_layers(todo)
-        for resource, keys in todo.items():
-            for key in keys:
-                self._layers.drop((key, resource.kind))
+        if not todo:
+            return
+        layers = frozenset((key, one.kind) for one, keys in todo.items() for key in keys)
+        correction = _Correction(layers, asyncio.get_running_loop().create_future())
+        self._corrections.append(correction)
+        try:
+            for _ in range(_MOST_ROUNDS):
+                if not todo or len(todo) > _MOST_REREADS:
+                    break
+                try:
+                    await asyncio.gather(*(self._acls.get(resource) for resource in todo))
+                except StoreUnavailable:
+                    break
+                todo = self._correct_layers(todo)
+        finally:  # also when it is cancelled: what was not corrected is read again
+            for resource, keys in todo.items():
+                for key in keys:
+                    self._layers.drop((key, resource.kind))
+            self._corrections.remove(correction)
+            correction.done.set_result(None)
+
+    def _under_correction(self, keys: Iterable[str], kind: Kind) -> list[asyncio.Future[None]]:
+        """The ends of those corrections of these layers that are under way."""
+        layers = {(key, kind) for key in keys} if self._corrections else set()
+        return [one.done for one in self._corrections if not one.layers.isdisjoint(layers)]
+
+    def _peek_layers(self, keys: Iterable[str], kind: Kind) -> Visible | Unknown:
+        if self._monotonic() > self._good_until:
+            raise self._too_old()
+        layers = []
+        for key in keys:
+            layer = self._layers.peek((key, kind))
+            if layer is UNKNOWN:
+                return UNKNOWN
+            layers.append(layer)
+        return Visible(tuple(layers))
 
     def _correct_layers(self, todo: Mapping[Resource, list[str]]) -> dict[Resource, list[str]]:
         """Patch layers from the cached ACLs; what is left changed again in the meantime."""

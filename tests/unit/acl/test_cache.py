@@ -180,6 +180,41 @@ async def test_an_index_read_that_a_change_overtakes_is_corrected(
     assert dict(await cache.visible(("user:alice",), Kind.EXPERIMENT)) == {"18": ("reader",)}
 
 
+async def test_what_is_seen_is_never_behind_the_acl(
+    cache: AclCache, store: FakeGatedStore, elsewhere: SqliteStore
+) -> None:
+    await elsewhere.create_acl(EXPERIMENT, None, {"user:alice": "manager"})
+    assert dict(await cache.visible(ALICE, Kind.EXPERIMENT)) == {"17": ("manager",)}
+    assert await cache.get(EXPERIMENT) is not None
+    await elsewhere.drop_acl(EXPERIMENT)
+    gate = store.hold("get_acl")
+    polling = asyncio.create_task(cache.poll_once())
+    await store.arrived.wait()  # the ACL is forgotten, what alice sees is about to be corrected
+    assert cache.peek(EXPERIMENT) is UNKNOWN
+    assert cache.peek_visible(ALICE, Kind.EXPERIMENT) is UNKNOWN
+    seeing = asyncio.create_task(cache.visible(ALICE, Kind.EXPERIMENT))
+    assert dict(await cache.visible(ALICE, Kind.MODEL)) == {}  # nothing of it has changed
+    assert not seeing.done()
+    gate.set()
+    await polling
+    assert dict(await seeing) == {}
+
+
+async def test_a_correction_that_is_cut_off_leaves_nothing_old(
+    cache: AclCache, store: FakeGatedStore
+) -> None:
+    await cache.create_acl(EXPERIMENT, None, {"user:alice": "manager"})
+    assert dict(await cache.visible(ALICE, Kind.EXPERIMENT)) == {"17": ("manager",)}
+    gate = store.hold("get_acl")
+    dropping = asyncio.create_task(cache.drop_acl(EXPERIMENT))
+    await store.arrived.wait()
+    dropping.cancel()  # the client has hung up
+    with pytest.raises(asyncio.CancelledError):
+        await dropping
+    gate.set()
+    assert dict(await cache.visible(ALICE, Kind.EXPERIMENT)) == {}
+
+
 async def test_own_writes_are_in_force_at_once(cache: AclCache) -> None:
     assert await cache.get(EXPERIMENT) is None
     await cache.visible(ALICE, Kind.EXPERIMENT)
