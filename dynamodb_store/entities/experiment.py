@@ -7,6 +7,7 @@ from mlflow.entities import Experiment, ExperimentTag
 from dynamodb_store import keys, schema
 from dynamodb_store.codec import Item
 from dynamodb_store.documents import Document
+from dynamodb_store.entities.retention import Retention
 from dynamodb_store.entities.run import pack
 from dynamodb_store.table import Action
 
@@ -35,16 +36,19 @@ def entry(document: Document) -> Action:
     return ("Put", {"Item": item})
 
 
-def experiment_of(document: Document) -> Experiment:
-    """MLflow's Experiment."""
+def experiment_of(document: Document, retention: Retention | None) -> Experiment:
+    """MLflow's Experiment; with what holds for its traces when the server archives them."""
     head = document.head
+    experiment_id, tags = id_of(document), document.section(TAGS)
+    kept = None if retention is None else retention.of(experiment_id, {**tags})  # type: ignore[arg-type]
     return Experiment(
-        experiment_id=id_of(document),
+        experiment_id=experiment_id,
         name=head["name"],
         artifact_location=head["artifact_location"],
         lifecycle_stage=head["stage"],
-        tags=[ExperimentTag(key, value) for key, value in document.section(TAGS).items()],
+        tags=[ExperimentTag(key, value) for key, value in tags.items()],
         creation_time=head["creation_time"],
         last_update_time=head["last_update_time"],
         workspace="default",
+        effective_trace_archival_retention=kept,
     )

@@ -37,6 +37,9 @@ SECTIONS = (TAGS, METADATA, ASSESSMENTS, PROMPTS, TEXTS)
 NAME, SESSION = "trace_name", "session_id"
 REQUEST, RESPONSE, CLIENT_ID = "request_preview", "response_preview", "client_request_id"
 """Names in the section of texts: what MLflow's SQL store has columns for."""
+EMPTIED, PARTLY, WHOLLY = "emptied", "partly", "wholly"
+"""In the head once the contents of the spans are in an archive: ``PARTLY`` while some of them have
+still to be removed from here."""
 
 _NUMBERS = (*TOKEN_COLUMN_BY_KEY.values(), *COST_COLUMN_BY_KEY.values())
 

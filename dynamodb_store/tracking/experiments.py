@@ -25,6 +25,7 @@ from mlflow.utils.validation import (
 from dynamodb_store import documents, keys
 from dynamodb_store.documents import Document
 from dynamodb_store.entities.experiment import SECTIONS, TAGS, entry, experiment_of, id_of
+from dynamodb_store.entities.retention import configured
 from dynamodb_store.errors import ConditionFailed
 from dynamodb_store.table import Action
 from dynamodb_store.tracking.base import (
@@ -107,7 +108,7 @@ class Experiments(Base):
                 raise
 
     def get_experiment(self, experiment_id: str | None) -> Experiment:
-        return experiment_of(self._experiment(experiment_id, _ALL))
+        return experiment_of(self._experiment(experiment_id, _ALL), configured())
 
     def get_experiment_by_name(self, experiment_name: str) -> Experiment | None:
         item = self.table.get(keys.experiment_name(experiment_name))
@@ -117,7 +118,7 @@ class Experiments(Base):
         # Between the two reads it may have been renamed or removed.
         if found is None or found.head["name"] != experiment_name:
             return None
-        return experiment_of(found)
+        return experiment_of(found, configured())
 
     def filter_active_experiment_ids(self, experiment_ids: list[str]) -> list[str]:
         ids = sorted(set(_parse_experiment_ids(experiment_ids)))

@@ -14,6 +14,7 @@ from dynamodb_store import documents, keys, schema
 from dynamodb_store.codec import Item
 from dynamodb_store.documents import Document
 from dynamodb_store.entities.experiment import SECTIONS, experiment_of
+from dynamodb_store.entities.retention import configured
 from dynamodb_store.entities.run import unpack_document
 from dynamodb_store.search.experiments import compile_filter, compile_order
 from dynamodb_store.search.page import check_max_results, make_token, read_token
@@ -54,10 +55,11 @@ class SearchExperiments(Base):
         return PagedList(page, make_token(offset + max_results, last))
 
     def _all_experiments(self, after: str | None, first: int | None) -> Iterator[Experiment]:
+        retention = configured()
         for batch in merged(self.table, [keys.EXPERIMENTS], after=after, first=first):
             for document in self.table.parallel(self._listed_experiment, batch):
                 if document is not None:
-                    yield experiment_of(document)
+                    yield experiment_of(document, retention)
 
     def _listed_experiment(self, item: Item) -> Document | None:
         if schema.DIGEST in item:

@@ -122,6 +122,8 @@ def _items(row: Row, its: Rows) -> Iterator[Item]:
             "span_kinds": kinds_of(spans),
             "latest_span": latest_start(spans),
         }
+        if not any(one.content for one in spans):
+            document.head[trace.EMPTIED] = trace.WHOLLY
     for _, action in trace.relisted(document, None):
         yield action["Item"]
     if spans:

@@ -35,8 +35,28 @@ def add(commands: Any) -> None:
             part.add_argument("--yes", action="store_true", help="do not ask")
         part.set_defaults(run=work)
     _add_transfer(parts)
+    part = parts.add_parser(
+        "archive-traces",
+        help="move old traces' spans into an archive of files",
+        description=_ARCHIVE,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    part.add_argument("uri", metavar="URI", help=_URI)
+    part.add_argument(
+        "--config",
+        metavar="FILE",
+        required=True,
+        help="the file of 'mlflow server --trace-archival-config'",
+    )
+    part.set_defaults(run=_archive)
 
 
+_ARCHIVE = """\
+One pass over all experiments: the spans of traces that are older than the configured retention
+become files at the configured location, where MLflow goes on reading them. MLflow's server does
+this by itself on SQL stores only; run this by cron or a scheduled task, not twice at the same time.
+Cut short, run it again.
+"""
 _IMPORT = """\
 Copies an existing MLflow into the table, with all ids, times and histories, and proves it: counts
 and sums the rows of both sides. Stop MLflow first; make the table with 'mlgate store create-table'.
@@ -162,6 +182,18 @@ def _delete(args: argparse.Namespace) -> int:
         say("deleted")
 
     return _tried(delete)
+
+
+def _archive(args: argparse.Namespace) -> int:
+    _provision()  # says what to install when MLflow is not there
+    from dynamodb_store import archiving
+
+    try:
+        archived = archiving.archive_traces(args.uri, args.config)
+    except archiving.MlflowException as error:
+        raise Stop(str(error)) from error
+    say(f"archived {archived} traces")
+    return 0
 
 
 def _tried(work: Any) -> int:

@@ -29,10 +29,14 @@ def span(
     end: int | None = 2000,
     status: otel.StatusCode = otel.StatusCode.OK,
     resource: dict[str, Any] | None = None,
+    otel_trace: str | None = None,
     **attributes: Any,
 ) -> Span:
-    """A span; times in milliseconds, attributes as a client sets them (``__`` becomes a dot)."""
-    numbers = {"trace_id": abs(hash(trace_id)) % 2**120 + 1, "is_remote": False}
+    """A span; times in milliseconds, attributes as a client sets them (``__`` becomes a dot).
+
+    ``otel_trace``: spans of one trace of MLflow's that differ in it are none in OpenTelemetry.
+    """
+    numbers = {"trace_id": abs(hash(otel_trace or trace_id)) % 2**120 + 1, "is_remote": False}
     encoded = {
         "mlflow.traceRequestId": json.dumps(trace_id),
         "mlflow.spanType": json.dumps(kind),

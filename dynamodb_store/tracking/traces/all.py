@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dynamodb_store.tracking.traces.archive import ArchiveTraces
 from dynamodb_store.tracking.traces.assessments import Assessments
 from dynamodb_store.tracking.traces.delete import DeleteTraces
 from dynamodb_store.tracking.traces.metrics import TraceMetrics
@@ -21,6 +22,7 @@ class Traces(
     DeleteTraces,
     TraceSessions,
     TraceMetrics,
+    ArchiveTraces,
 ):
     """Traces, spans and assessments, and what happens to them when runs and experiments go."""
 

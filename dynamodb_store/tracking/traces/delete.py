@@ -1,5 +1,5 @@
 """Deleting traces: spans first and the head with its list entries last, so that what was cut short
-is still listed and can be asked for again."""
+is still listed and can be asked for again. The archive's file of a trace goes before all of it."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from dynamodb_store.codec import Item
 from dynamodb_store.entities.trace import place_of, unlisted
 from dynamodb_store.errors import ConditionFailed
 from dynamodb_store.table import Action
+from dynamodb_store.tracking.traces import archive_files
 from dynamodb_store.tracking.traces.base import TraceBase, trace_from
 
 _AT_ONCE = 25
@@ -38,16 +39,19 @@ class DeleteTraces(TraceBase):
             wanted = iter(self._oldest_traces(canonical, max_timestamp_millis, max_traces))
         deleted = 0
         while some := list(islice(wanted, 16 * 8)):
-            gone = self.table.parallel(partial(self._delete_trace, canonical), some)
+            delete = partial(self._delete_trace, canonical, with_file=True)
+            gone = self.table.parallel(delete, some)
             deleted += sum(gone)
         return deleted
 
-    def _delete_trace(self, experiment_id: str, trace_id: str) -> bool:
-        """Remove a trace of this experiment; False when there is none."""
+    def _delete_trace(self, experiment_id: str, trace_id: str, *, with_file: bool) -> bool:
+        """Remove a trace of this experiment; False when there is none, or its file cannot go."""
         for _ in self.table.attempts():
             items = list(self.table.query_all(keys.trace(trace_id)))
             document = trace_from(trace_id, items)
             if document is None or document.head["experiment_id"] != experiment_id:
+                return False
+            if with_file and not archive_files.remove_with(document):
                 return False
             self._purge_trace(trace_id)
             own = [(item["pk"], item["sk"]) for item in items if item["sk"] != keys.HEAD]
@@ -72,10 +76,11 @@ class DeleteTraces(TraceBase):
         raise AssertionError  # attempts() never ends by itself
 
     def _purge_traces(self, experiment_id: str) -> None:
-        """All traces of an experiment, for ``mlflow gc``."""
+        """All traces of an experiment, for ``mlflow gc``; that leaves archives alone."""
         ids = self._listed_trace_ids(experiment_id, None)
+        delete = partial(self._delete_trace, experiment_id, with_file=False)
         while some := list(islice(ids, 16 * 8)):
-            self.table.parallel(partial(self._delete_trace, experiment_id), some)
+            self.table.parallel(delete, some)
 
     def _listed_trace_ids(self, experiment_id: str, until: int | None) -> Iterator[str]:
         for shard in keys.trace_shards(experiment_id):

@@ -20,9 +20,10 @@ from mlflow.tracing.constant import (
 from mlflow.tracing.utils.artifact_utils import get_archive_uri_for_trace
 from mlflow.utils.validation import _parse_experiment_ids
 
+from dynamodb_store.documents import Document
 from dynamodb_store.entities.spans import SpanRow
 from dynamodb_store.entities.trace import TraceView
-from dynamodb_store.tracking.traces.base import TraceBase
+from dynamodb_store.tracking.traces.base import TraceBase, is_stored_here
 
 _PAUSES = (1.0, 2.0)
 """MLflow's: how long get_trace waits for spans that a client is still exporting."""
@@ -36,7 +37,7 @@ class ReadTraces(TraceBase):
 
     def get_trace(self, trace_id: str, *, allow_partial: bool = False) -> Trace:
         for pause in (*_PAUSES, None):
-            document, rows = self._trace_and_spans(trace_id)
+            document, rows = self._whole_trace(trace_id)
             if document is None:
                 raise MlflowException(
                     f"Trace with ID {trace_id} is not found.", RESOURCE_DOES_NOT_EXIST
@@ -61,7 +62,7 @@ class ReadTraces(TraceBase):
         scope = _scope(experiment_ids)
         distinct = _in_order(trace_ids)
         found = []
-        for document, rows in self.table.parallel(self._trace_and_spans, distinct):
+        for document, rows in self.table.parallel(self._whole_trace, distinct):
             if document is None or not _within(TraceView(document), scope):
                 continue
             info = TraceView(document).info
@@ -69,6 +70,18 @@ class ReadTraces(TraceBase):
             if trace is not None:
                 found.append(trace)
         return found
+
+    def _whole_trace(self, trace_id: str) -> tuple[Document | None, dict[str, SpanRow]]:
+        """A trace and its spans that are here.
+
+        A Query is no snapshot: a trace that is archived during it may be read as it was before and
+        its spans as they are now. So what does not fit together is read once more.
+        """
+        document, rows = self._trace_and_spans(trace_id)
+        here = sum(1 for row in rows.values() if row.content)
+        if document and is_stored_here(document) and here < document.head["span_count"]:
+            document, rows = self._trace_and_spans(trace_id)
+        return document, {span_id: row for span_id, row in rows.items() if row.content}
 
     def batch_get_trace_infos(
         self,

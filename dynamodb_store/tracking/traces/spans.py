@@ -24,7 +24,7 @@ from dynamodb_store.entities.spans import (
     kinds_of,
     latest_start,
 )
-from dynamodb_store.entities.trace import TAGS, new_trace, place_of, put, relisted
+from dynamodb_store.entities.trace import EMPTIED, TAGS, new_trace, place_of, put, relisted
 from dynamodb_store.table import Action
 from dynamodb_store.tracking.traces.base import TraceBase, artifact_location, is_stored_here
 
@@ -88,6 +88,7 @@ class LogSpans(TraceBase):
             "span_kinds": kinds_of(every.values()),
             "latest_span": latest_start(every.values()),
         }
+        document.head.pop(EMPTIED, None)  # somebody told an archived trace that it is here again
         chunk, parts = chunk_items(document.pk, list(batch.rows.values()), document.revision + 1)
         for at in range(0, len(parts), _PARTS_A_CALL):
             self.table.batch_write(parts[at : at + _PARTS_A_CALL])
@@ -116,17 +117,18 @@ def _check_stored_here(documents: list[Document]) -> None:
     elsewhere = [one for one in documents if not is_stored_here(one)]
     if not elsewhere:
         return
-    archived = [
-        one
-        for one in elsewhere
-        if one.get(TAGS, TraceTagKey.SPANS_LOCATION) == SpansLocation.ARCHIVE_REPO.value
-    ]
-    names = ", ".join(sorted(f"'{one.head['trace_id']}'" for one in elsewhere))
-    if len(archived) == len(elsewhere):
-        text = f"Cannot log spans to archived traces: {names}."
+    archived, others = [], []
+    for one in elsewhere:
+        location = one.get(TAGS, TraceTagKey.SPANS_LOCATION)
+        in_archive = location == SpansLocation.ARCHIVE_REPO.value
+        (archived if in_archive else others).append(f"'{one.head['trace_id']}'")
+    if not others:
+        text = f"Cannot log spans to archived traces: {', '.join(sorted(archived))}."
     else:
+        lists = (("archived", archived), ("other", others))
+        told = "; ".join(f"{what}={', '.join(sorted(some))}" for what, some in lists if some)
         text = (
             "Cannot log spans because one or more traces are unavailable for DB-backed span "
-            f"writes: {names}."
+            f"writes: {told}"
         )
     raise MlflowException(text, error_code=INVALID_STATE)

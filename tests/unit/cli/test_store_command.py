@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from moto import mock_aws
 
+from dynamodb_store.plugin import tracking_store
 from gateway.cli.main import main
 from tests.fakes.fast_moto import speed_up
 
@@ -50,6 +51,28 @@ def test_nothing_is_deleted_without_a_yes(
 def test_a_uri_that_is_none_is_a_sentence(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["store", "create-table", "sqlite:///x"]) == 1
     assert capsys.readouterr().err.startswith("mlgate: ")
+
+
+def test_traces_are_archived_as_the_file_says(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    config = tmp_path / "archival.yaml"
+    archive = ["store", "archive-traces", URI, "--config", str(config)]
+    assert main(archive) == 1
+    assert "Failed to read config file" in capsys.readouterr().err
+    text = "trace_archival: {enabled: %s, location: 'file:///x', retention: 30d}"
+    config.write_text(text % "false")
+    assert main(archive) == 1
+    assert "does not enable archival" in capsys.readouterr().err
+    config.write_text(text % "true")
+    assert main(archive) == 1
+    assert "mlgate store create-table" in capsys.readouterr().err
+    assert main(["store", "create-table", URI]) == 0
+    assert main(archive) == 1
+    assert "No MLflow has used" in capsys.readouterr().err
+    tracking_store(URI, "s3://bucket/root")
+    assert main(archive) == 0
+    assert capsys.readouterr().out == "archived 0 traces\n"
 
 
 def test_an_import_from_what_is_no_database_of_mlflow_is_a_sentence(
