@@ -23,7 +23,9 @@ def test_a_pass(dynamo: Any, calls: Callable[..., int], fake: FakeDynamoDb, tmp_
     dynamo.log_spans("0", old)
     dynamo.log_spans("0", [span(f"new-{number}", 1, start=now) for number in range(5)])
     one_pass = {"resolved_trace_archival_location": tmp_path.as_uri(), "broader_retention": "1d"}
-    assert calls("archive_traces", **one_pass, max_traces_per_pass=2) == PLAN + 2 * 3
+    # A shard's first page asks for its share of what may be taken, and may have to be followed.
+    taken = calls("archive_traces", **one_pass, max_traces_per_pass=2)
+    assert PLAN + 2 * 3 <= taken <= PLAN + keys.SHARDS + 2 * 3
     assert fake.calls.count("transact_write_items") == 2
     assert calls("archive_traces", **one_pass) == PLAN + 3 * 3
     assert calls("archive_traces", **one_pass) == PLAN
