@@ -123,7 +123,7 @@ def test_the_stock_server_reads_what_mlgate_archives(dynamodb_local: Any, tmp_pa
     server = start_mlflow(tmp_path, "--trace-archival-config", str(config), backend=uri)
     try:
         server.wait_for("/health")
-        told = http("GET", f"{server.url}/api/3.0/mlflow/server-info").body
+        told = http("GET", f"{server.url}/api/3.0/mlflow/server-info").json()
         assert told["trace_archival_enabled"] is True, told
         script = [sys.executable, str(client), server.url]
         _run([*script, "log"])
