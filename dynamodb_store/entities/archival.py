@@ -48,7 +48,7 @@ def wishes_of(
     asked = experiment.tags.get(TraceExperimentTagKey.ARCHIVE_NOW)
     request: Any = _ArchiveNowRequest.from_tag_value(asked)
     age = retention_of(experiment_id, experiment.tags, retention, longer)
-    kept: int = _parse_trace_archival_duration_millis(age)
+    kept: Any = _parse_trace_archival_duration_millis(age)
     due = Wish(experiment_id, now - kept)
     if request is None:
         return None, due

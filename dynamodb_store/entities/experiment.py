@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from mlflow.entities import Experiment, ExperimentTag
 
 from dynamodb_store import keys, schema
@@ -39,8 +41,9 @@ def entry(document: Document) -> Action:
 def experiment_of(document: Document, retention: Retention | None) -> Experiment:
     """MLflow's Experiment; with what holds for its traces when the server archives them."""
     head = document.head
-    experiment_id, tags = id_of(document), document.section(TAGS)
-    kept = None if retention is None else retention.of(experiment_id, {**tags})  # type: ignore[arg-type]
+    experiment_id = id_of(document)
+    tags: dict[str, Any] = dict(document.section(TAGS))
+    kept = None if retention is None else retention.of(experiment_id, tags)
     return Experiment(
         experiment_id=experiment_id,
         name=head["name"],

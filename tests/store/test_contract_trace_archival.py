@@ -234,8 +234,9 @@ _SUM = AggregationType.SUM
 def test_the_oldest_first_and_not_more_than_asked_for(both: Both) -> None:
     both.create_experiment("one")
     both.create_experiment("asked")
-    for number in range(8):
-        traced(both, f"tr-{number}", 50 * DAY - number // 3 * MINUTE, str(number % 2))
+    for number in range(8):  # several of an experiment at the same time
+        home = "1" if number % 3 == 2 else "0"
+        traced(both, f"tr-{number}", 50 * DAY - number // 4 * MINUTE, home, spans=1)
     for number in range(3):
         traced(both, f"now-{number}", 10 * DAY - number, "2")
     asks(both, "2", NOW_TAG)

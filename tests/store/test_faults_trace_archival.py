@@ -220,7 +220,7 @@ def test_a_trace_that_is_deleted_meanwhile(
     assert files(tmp_path) == []
     # Archived while it is being deleted: the file goes, too.
     dynamo.log_spans("0", [span("tr-1", 1)])
-    once(fake, "transact_write_items", lambda: archived_by(other, tmp_path))
+    once(fake, "batch_write_item", lambda: archived_by(other, tmp_path))
     assert dynamo.delete_traces("0", trace_ids=["tr-1"]) == 1
     assert left(fake) == []
     assert files(tmp_path) == []

@@ -123,14 +123,15 @@ class ArchiveTrace(TraceBase):
         columns = [row._replace(content="") for row in held.rows.values()]
         chunk, parts = chunk_items(document.pk, columns, document.revision + 1)
         kept = {item["sk"] for item in (chunk, *parts)}
-        first, *rest = [*_slices([item for item in held.chunks if item["sk"] not in kept]), []]
-        document.head[EMPTIED] = PARTLY if any(rest) else WHOLLY
+        old = list(_slices([item for item in held.chunks if item["sk"] not in kept]))
+        first, rest = (old[0], old[1:]) if old else ([], [])
+        document.head[EMPTIED] = PARTLY if rest else WHOLLY
         for at in range(0, len(parts), _PARTS_A_CALL):
             self.table.batch_write(parts[at : at + _PARTS_A_CALL])
         actions: list[Action] = [("Put", {"Item": chunk}), *_deletes(first)]
         if not self._write_trace(document, [*actions, *relisted(document, before)]):
             return False
-        if any(rest):
+        if rest:
             self._remove_later(document, rest)
         return True
 
@@ -155,8 +156,6 @@ class ArchiveTrace(TraceBase):
             },
         )
         for some in rest:
-            if not some:
-                continue
             try:
                 self.table.transact([still, *_deletes(some)])
             except ConditionFailed:

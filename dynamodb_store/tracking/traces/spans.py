@@ -117,7 +117,8 @@ def _check_stored_here(documents: list[Document]) -> None:
     elsewhere = [one for one in documents if not is_stored_here(one)]
     if not elsewhere:
         return
-    archived, others = [], []
+    archived: list[str] = []
+    others: list[str] = []
     for one in elsewhere:
         location = one.get(TAGS, TraceTagKey.SPANS_LOCATION)
         in_archive = location == SpansLocation.ARCHIVE_REPO.value
