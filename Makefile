@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 PYTEST := -m pytest -q
-# Containers often set it. Without bytecode, each start of MLflow takes 6 seconds more.
+# Containers often set it. Without bytecode, MLflow takes twice as long to start.
 unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: up test test-all test-heavy test-on-dynamodb check bench bench-store docs fmt

@@ -17,13 +17,13 @@ from mlflow.store.tracking.utils.trace_archival import (
     _parse_trace_archival_duration_millis,
     _resolve_effective_trace_archival_retention,
 )
-from mlflow.tracing.constant import SpansLocation, TraceExperimentTagKey, TraceTagKey
+from mlflow.tracing.constant import TraceExperimentTagKey, TraceTagKey
 from mlflow.tracing.otel.otel_archival import spans_to_traces_data_pb
 from mlflow.tracing.otel.translation import translate_loaded_span
 
 from dynamodb_store.documents import Document
 from dynamodb_store.entities.spans import SpanRow
-from dynamodb_store.entities.trace import EMPTIED, TAGS
+from dynamodb_store.entities.trace import EMPTIED, TAGS, is_stored_here
 
 
 @dataclass(frozen=True)
@@ -82,9 +82,8 @@ def in_progress(document: Document) -> bool:
 
 def is_archivable(document: Document) -> bool:
     """Whether spans with contents are here, and may go."""
-    location = document.get(TAGS, TraceTagKey.SPANS_LOCATION)
     return (
-        location in (None, SpansLocation.TRACKING_STORE.value)
+        is_stored_here(document)
         and bool(document.head["span_count"])
         and EMPTIED not in document.head
         and not in_progress(document)

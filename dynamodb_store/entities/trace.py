@@ -21,7 +21,7 @@ from mlflow.store.tracking.utils.trace_analytics import (
     TOKEN_COLUMN_BY_KEY,
     compatibility_metadata_from_columns,
 )
-from mlflow.tracing.constant import CostKey, TraceMetadataKey, TraceTagKey
+from mlflow.tracing.constant import CostKey, SpansLocation, TraceMetadataKey, TraceTagKey
 
 from dynamodb_store import keys, schema
 from dynamodb_store.codec import Item
@@ -59,6 +59,17 @@ def new_trace(trace_id: str, experiment_id: str, timestamp: int, status: str) ->
         COPIED: False,
     }
     return Document(keys.trace(trace_id), head, SECTIONS)
+
+
+def is_stored_here(document: Document) -> bool:
+    """Whether the trace's spans are in this store, or are not anywhere yet."""
+    location = document.get(TAGS, TraceTagKey.SPANS_LOCATION)
+    return location in (None, SpansLocation.TRACKING_STORE.value)
+
+
+def is_archived(document: Document) -> bool:
+    """Whether the trace's spans are in an archive."""
+    return bool(document.get(TAGS, TraceTagKey.SPANS_LOCATION) == SpansLocation.ARCHIVE_REPO.value)
 
 
 def put(document: Document, section: str, name: str, value: str | None) -> None:

@@ -149,18 +149,27 @@ class AclCache:
 
         Raises Unavailable when the cache is older than its grace.
         """
-        if self._corrections and self._under_correction(keys, kind):
+        if self._monotonic() > self._good_until:
+            raise self._too_old()
+        if self._under_correction(keys, kind):
             return UNKNOWN
-        return self._peek_layers(keys, kind)
+        layers = []
+        for key in keys:
+            layer = self._layers.peek((key, kind))
+            if layer is UNKNOWN:
+                return UNKNOWN
+            layers.append(layer)
+        return Visible(tuple(layers))
 
     async def visible(self, keys: Sequence[str], kind: Kind) -> Visible:
         """Resource id -> roles for a principal's ``keys``. Raises Unavailable.
 
-        Never behind ``get``: a change that has reached this cache is waited for.
+        What the feed has brought by now is in it. ``get`` may be ahead by a feed read, where it
+        had to ask the store.
         """
         if waits := self._under_correction(keys, kind):
             await asyncio.wait(waits)
-        cached = self._peek_layers(keys, kind)
+        cached = self.peek_visible(keys, kind)
         if cached is not UNKNOWN:
             return cached
         layers = await asyncio.gather(*(self._get(self._layers, (key, kind)) for key in keys))
@@ -434,19 +443,10 @@ class AclCache:
 
     def _under_correction(self, keys: Iterable[str], kind: Kind) -> list[asyncio.Future[None]]:
         """The ends of those corrections of these layers that are under way."""
-        layers = {(key, kind) for key in keys} if self._corrections else set()
+        if not self._corrections:
+            return []
+        layers = {(key, kind) for key in keys}
         return [one.done for one in self._corrections if not one.layers.isdisjoint(layers)]
-
-    def _peek_layers(self, keys: Iterable[str], kind: Kind) -> Visible | Unknown:
-        if self._monotonic() > self._good_until:
-            raise self._too_old()
-        layers = []
-        for key in keys:
-            layer = self._layers.peek((key, kind))
-            if layer is UNKNOWN:
-                return UNKNOWN
-            layers.append(layer)
-        return Visible(tuple(layers))
 
     def _correct_layers(self, todo: Mapping[Resource, list[str]]) -> dict[Resource, list[str]]:
         """Patch layers from the cached ACLs; what is left changed again in the meantime."""

@@ -72,7 +72,8 @@ def test_ownership_sharing_and_revocation_work_on_dynamodb(pair: Pair, unique: s
     assert found() == []
     ok(share(pair.first, "alice", "experiment", experiment, "group:research", "reader"))
     until(lambda: pair.other.call("carol", "GET", path).status == 200, seconds=2.0)
-    # The run may be readable a feed earlier, when something else had the ACL read again.
+    # The run may be readable earlier: an ACL that is not in memory is read as it is now, while what
+    # a search shows follows the feed.
     until(lambda: found() == [experiment], seconds=2.0)
     ok(unshare(pair.other, "alice", "experiment", experiment, "group:research"))
     until(lambda: pair.first.call("carol", "GET", path).status == 403, seconds=2.0)

@@ -195,15 +195,15 @@ some_texts = st.sampled_from([None, [], ["x"], ["☃ #", "y"]])
 
 def point_out(store: Any, issue_id: str, trace_id: str, name: str) -> Any:
     made = IssueReference(issue_id=issue_id, issue_name="an issue")
-    made.trace_id, made.assessment_id = trace_id, told_apart(trace_id, name)
+    made.trace_id, made.assessment_id = trace_id, assessment_id_of(trace_id, name)
     store.create_assessment(made)
 
 
 def take_back(store: Any, trace_id: str, name: str) -> Any:
-    store.delete_assessment(trace_id, told_apart(trace_id, name))
+    store.delete_assessment(trace_id, assessment_id_of(trace_id, name))
 
 
-def told_apart(trace_id: str, name: str) -> str:
+def assessment_id_of(trace_id: str, name: str) -> str:
     """Assessments have an id each, also in different traces: for SQL it is the primary key."""
     return f"{name} {trace_id}"
 

@@ -29,12 +29,11 @@ from dynamodb_store.entities.archival import (
     is_marked,
     wishes_of,
 )
-from dynamodb_store.entities.trace import EMPTIED, PARTLY, TraceView
+from dynamodb_store.entities.trace import EMPTIED, PARTLY, TraceView, is_stored_here
 from dynamodb_store.table import Action
 from dynamodb_store.tracking.listing import merged
 from dynamodb_store.tracking.search_experiments import SearchExperiments
 from dynamodb_store.tracking.traces.archive_one import ArchiveTrace
-from dynamodb_store.tracking.traces.base import is_stored_here
 from dynamodb_store.tracking.traces.entries import TraceEntries
 
 _logger = logging.getLogger(__name__)

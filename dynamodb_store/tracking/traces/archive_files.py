@@ -7,12 +7,12 @@ from typing import Any
 
 from mlflow.exceptions import MlflowException
 from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
-from mlflow.tracing.constant import SpansLocation, TraceTagKey
+from mlflow.tracing.constant import TraceTagKey
 from mlflow.tracing.otel.otel_archival import TRACE_ARCHIVAL_FILENAME
 from mlflow.utils.uri import append_to_uri_path
 
 from dynamodb_store.documents import Document
-from dynamodb_store.entities.trace import TAGS
+from dynamodb_store.entities.trace import TAGS, is_archived
 
 _logger = logging.getLogger(__name__)
 
@@ -24,11 +24,6 @@ def archive_of(location: str, document: Document) -> str:
         location, head["experiment_id"], "traces", head["trace_id"], "artifacts"
     )
     return uri
-
-
-def is_archived(document: Document) -> bool:
-    """Whether the trace's spans are in an archive."""
-    return document.get(TAGS, TraceTagKey.SPANS_LOCATION) == SpansLocation.ARCHIVE_REPO.value
 
 
 def archived_at(document: Document) -> Any:

@@ -25,6 +25,7 @@ from dynamodb_store.entities.trace import (
     PARTLY,
     TAGS,
     WHOLLY,
+    is_archived,
     place_of,
     put,
     relisted,
@@ -180,7 +181,7 @@ class ArchiveTrace(TraceBase):
         items = self.table.query_all(keys.trace(trace_id), between=(keys.HEAD, keys.HEAD_END))
         document = trace_from(trace_id, list(items))
         named = document is not None and archive_files.archived_at(document) == uri
-        if document is not None and named and archive_files.is_archived(document):
+        if document is not None and named and is_archived(document):
             return
         try:
             archive_files.remove(uri)

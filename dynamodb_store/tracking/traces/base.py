@@ -6,14 +6,13 @@ from collections.abc import Callable, Sequence
 
 from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import RESOURCE_DOES_NOT_EXIST
-from mlflow.tracing.constant import SpansLocation, TraceTagKey
 from mlflow.utils.uri import append_to_uri_path
 
 from dynamodb_store import documents, keys
 from dynamodb_store.codec import Item
 from dynamodb_store.documents import Document
 from dynamodb_store.entities.spans import SpanRow, rows_from
-from dynamodb_store.entities.trace import SECTIONS, TAGS, place_of, relisted
+from dynamodb_store.entities.trace import SECTIONS, place_of, relisted
 from dynamodb_store.errors import ConditionFailed
 from dynamodb_store.table import Action
 from dynamodb_store.tracking.base import Base
@@ -87,9 +86,3 @@ def artifact_location(experiment: Document, trace_id: str) -> str:
         experiment.head["artifact_location"], "traces", trace_id, "artifacts"
     )
     return uri
-
-
-def is_stored_here(document: Document) -> bool:
-    """Whether the trace's spans are in this store, or are not anywhere yet."""
-    location = document.get(TAGS, TraceTagKey.SPANS_LOCATION)
-    return location in (None, SpansLocation.TRACKING_STORE.value)

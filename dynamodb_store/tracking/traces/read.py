@@ -22,8 +22,8 @@ from mlflow.utils.validation import _parse_experiment_ids
 
 from dynamodb_store.documents import Document
 from dynamodb_store.entities.spans import SpanRow
-from dynamodb_store.entities.trace import TraceView
-from dynamodb_store.tracking.traces.base import TraceBase, is_stored_here
+from dynamodb_store.entities.trace import TraceView, is_stored_here
+from dynamodb_store.tracking.traces.base import TraceBase
 
 _PAUSES = (1.0, 2.0)
 """MLflow's: how long get_trace waits for spans that a client is still exporting."""

@@ -11,7 +11,6 @@ from collections.abc import Mapping
 from mlflow.entities import LifecycleStage, Span, ViewType
 from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import INVALID_STATE
-from mlflow.tracing.constant import SpansLocation, TraceTagKey
 from mlflow.utils.mlflow_tags import MLFLOW_ARTIFACT_LOCATION
 
 from dynamodb_store.documents import Document
@@ -24,9 +23,18 @@ from dynamodb_store.entities.spans import (
     kinds_of,
     latest_start,
 )
-from dynamodb_store.entities.trace import EMPTIED, TAGS, new_trace, place_of, put, relisted
+from dynamodb_store.entities.trace import (
+    EMPTIED,
+    TAGS,
+    is_archived,
+    is_stored_here,
+    new_trace,
+    place_of,
+    put,
+    relisted,
+)
 from dynamodb_store.table import Action
-from dynamodb_store.tracking.traces.base import TraceBase, artifact_location, is_stored_here
+from dynamodb_store.tracking.traces.base import TraceBase, artifact_location
 
 _ALL = LifecycleStage.view_type_to_stages(ViewType.ALL)
 _PARTS_A_CALL = 12
@@ -120,9 +128,7 @@ def _check_stored_here(documents: list[Document]) -> None:
     archived: list[str] = []
     others: list[str] = []
     for one in elsewhere:
-        location = one.get(TAGS, TraceTagKey.SPANS_LOCATION)
-        in_archive = location == SpansLocation.ARCHIVE_REPO.value
-        (archived if in_archive else others).append(f"'{one.head['trace_id']}'")
+        (archived if is_archived(one) else others).append(f"'{one.head['trace_id']}'")
     if not others:
         text = f"Cannot log spans to archived traces: {', '.join(sorted(archived))}."
     else:

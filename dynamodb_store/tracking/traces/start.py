@@ -37,6 +37,7 @@ from dynamodb_store.entities.trace import (
     TEXTS,
     Place,
     TraceView,
+    is_stored_here,
     new_trace,
     place_of,
     put,
@@ -45,7 +46,7 @@ from dynamodb_store.entities.trace import (
 )
 from dynamodb_store.table import Action
 from dynamodb_store.tracking.base import canonical_id, check_experiment_active, no_experiment
-from dynamodb_store.tracking.traces.base import TraceBase, artifact_location, is_stored_here
+from dynamodb_store.tracking.traces.base import TraceBase, artifact_location
 
 
 class StartTraces(TraceBase):

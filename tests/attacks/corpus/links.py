@@ -203,6 +203,41 @@ TRACES = (
         ),
     ),
     Attempt(
+        "trace-archive-tag",
+        "deleting an archived trace deletes the file that its tag names, too",
+        send(
+            "PATCH",
+            f"{V3}/traces/@TC@/tags",
+            {
+                "key": "mlflow.trace.archiveLocation",
+                "value": "mlflow-artifacts:/@E@/traces/@T@/artifacts",
+            },
+        ),
+    ),
+    Attempt(
+        "trace-spans-location-tag",
+        "one's own trace says that its spans are in an archive",
+        send(
+            "PATCH",
+            f"{A}/traces/@TC@/tags",
+            {"key": "mlflow.trace.spansLocation", "value": "ARCHIVE_REPO"},
+        ),
+    ),
+    Attempt(
+        "trace-create-archived",
+        "or is made so",
+        post(
+            f"{V3}/traces",
+            _info(
+                "tr-@NEW_HEX@",
+                tags={
+                    "mlflow.trace.spansLocation": "ARCHIVE_REPO",
+                    "mlflow.trace.archiveLocation": "mlflow-artifacts:/@E@/traces/@T@/artifacts",
+                },
+            ),
+        ),
+    ),
+    Attempt(
         "trace-location-tag-deleted",
         "a trace without its location falls back to something else",
         send("DELETE", f"{V3}/traces/@TC@/tags", {"key": "mlflow.artifactLocation"}),

@@ -180,7 +180,7 @@ async def test_an_index_read_that_a_change_overtakes_is_corrected(
     assert dict(await cache.visible(("user:alice",), Kind.EXPERIMENT)) == {"18": ("reader",)}
 
 
-async def test_what_is_seen_is_never_behind_the_acl(
+async def test_what_is_seen_waits_for_a_correction_under_way(
     cache: AclCache, store: FakeGatedStore, elsewhere: SqliteStore
 ) -> None:
     await elsewhere.create_acl(EXPERIMENT, None, {"user:alice": "manager"})
