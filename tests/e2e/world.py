@@ -176,7 +176,7 @@ def processes_in(folder: Path) -> list[str]:
             command = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode()
             where = str((entry / "cwd").readlink())
             if where.startswith(str(folder)) or str(folder) in command:
-                found.append(f"{entry.name}: {command[:200]}")
+                found.append(f"{entry.name}: {command}")
     return found
 
 
