@@ -269,4 +269,7 @@ def refusal(call: Call, principal: Principal, decision: Decision) -> GatewayErro
             "Check the identifiers, or ask a manager of the experiment or model, or an admin, "
             f"for a role that lists {name}."
         )
-    return Forbidden(explain(principal, decision))
+    why = explain(principal, decision)
+    for key, also in call.tags_needing:
+        why += f" The tag '{key}' is MLflow's own: it needs a role that lists {also} too."
+    return Forbidden(why)

@@ -17,7 +17,7 @@ from gateway.model import RESERVED_TAG_PREFIX
 from gateway.routes.bodies import BodyChecks, Check, dump, parse_object
 from gateway.routes.graphql import GraphQLCall
 from gateway.routes.match import Match, Matcher
-from gateway.routes.route import Named, Ref, RefKind, Route, Where
+from gateway.routes.route import Named, Ref, RefKind, Route, TagNeed, Where
 from gateway.routes.schema import Schema
 from gateway.routes.tag_keys import folded
 from gateway.routes.target import (
@@ -55,7 +55,7 @@ class Call:
 
     __slots__ = (
         "_query", "_sent_query", "admin_fields", "body", "content_type", "graphql", "headers",
-        "narrow", "params", "path", "refs", "reserved_tags", "route",
+        "narrow", "params", "path", "refs", "reserved_tags", "route", "tags_needing",
     )  # fmt: skip
 
     def __init__(
@@ -81,6 +81,8 @@ class Call:
         """Fields present in this request that only an admin may fill."""
         self.reserved_tags: tuple[str, ...] = ()
         """Tag keys in this request that only the gateway (or an admin) may write."""
+        self.tags_needing: tuple[tuple[str, str], ...] = ()
+        """Tag keys in this request that need another call too, and that call."""
         self.graphql: GraphQLCall | None = None
         """What a GraphQL document asks for, when the call is one."""
         self.content_type = ""
@@ -136,6 +138,7 @@ class _Compiled:
     tag_readers: tuple[tuple[str, Reader], ...]
     admin_readers: tuple[tuple[str, Reader], ...]
     forbidden_tags: frozenset[str]
+    tag_needs: tuple[TagNeed, ...]
     guarded: bool
 
 
@@ -268,12 +271,21 @@ class Describer:
             if any(value not in ("", [], {}) for value in read(body))
         )
         bad: list[str] = []
+        needing: list[tuple[str, str]] = []
         for part, read in compiled.tag_readers:
             for key in read(call.params if part == "path" else _both(call.query, body)):
                 plain = folded(key)
                 if plain.startswith(RESERVED_TAG_PREFIX) or plain in compiled.forbidden_tags:
                     bad.append(key)
+                needing += [
+                    (key, need.call)
+                    for need in compiled.tag_needs
+                    if plain.startswith(need.prefix) and plain not in need.but
+                ]
         call.reserved_tags = tuple(bad)
+        if needing:
+            call.tags_needing = tuple(needing)
+            call.refs += tuple(Ref(r.kind, r.id, also) for _, also in needing for r in call.refs)
         for name in call.route.file_names:
             _check_file_name(name, body.get(name))
         for name in call.route.inner_paths:
@@ -323,6 +335,10 @@ class Describer:
             ),
             admin_readers=tuple((name, _reader(name)) for name in route.admin_fields),
             forbidden_tags=frozenset(map(folded, route.forbidden_tags)),
+            tag_needs=tuple(
+                TagNeed(folded(need.prefix), need.call, tuple(map(folded, need.but)))
+                for need in route.tag_needs
+            ),
             guarded=bool(
                 route.tag_keys
                 or route.admin_fields

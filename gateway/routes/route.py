@@ -123,6 +123,18 @@ class Learns:
     answer_experiment: str
 
 
+class TagNeed(NamedTuple):
+    """Tags that are more than a label: MLflow acts by them, or shows them as its own record.
+
+    Whoever writes or deletes one needs ``call`` on the same resources too. Keys that begin with
+    ``prefix`` are meant, in any spelling that a database may take for it, ``but`` for some.
+    """
+
+    prefix: str
+    call: str
+    but: tuple[str, ...] = ()
+
+
 Answer = Creates | Deletes | Renames | Trims | Learns
 
 BodyKind = Literal["none", "json", "free", "stream", "otlp", "graphql"]
@@ -164,6 +176,8 @@ class Route:
     """Body fields that only an admin may fill."""
     forbidden_tags: tuple[str, ...] = ()
     """Tag keys besides ``mlgate.*`` that nobody but an admin may write by this call."""
+    tag_needs: tuple[TagNeed, ...] = ()
+    """What some of the tags at ``tag_keys`` need besides this call."""
     stamps: Literal["", "owner", "user"] = ""
     """owner: ``mlgate.owner``/``mlgate.group`` tags are added; user: ``mlflow.user`` is set."""
     hides: bool = False

@@ -95,6 +95,11 @@ def _remarks(route: Route) -> list[str]:
         said.append("admins only: " + ", ".join(f"`{f}`" for f in route.admin_fields))
     if route.forbidden_tags:
         said.append("no tags that say where data is")
+    needed: dict[str, list[str]] = {}
+    for need in route.tag_needs:
+        unless = f" (not `{'`, `'.join(need.but)}`)" if need.but else ""
+        needed.setdefault(need.call, []).append(f"`{need.prefix}*`{unless}")
+    said += [f"tags {' and '.join(tags)} need `{also}` too" for also, tags in needed.items()]
     if route.stamps == "owner":
         said.append("owner and group are stamped")
     elif route.stamps == "user":

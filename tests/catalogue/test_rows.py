@@ -137,6 +137,8 @@ def test_every_yardstick_is_a_call_of_the_right_kind() -> None:
             if named.needs is not None:
                 assert named.needs in CALLS, f"{label(route)} needs {named.needs}"
                 assert kinds[named.needs], f"{named.needs} decides on no resource"
+        for need in route.tag_needs:
+            assert kinds[need.call] == route.kinds, f"{label(route)}: {need.call}"
 
 
 def test_calls_are_named_by_their_path() -> None:

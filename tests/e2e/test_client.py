@@ -21,7 +21,7 @@ from requests import HTTPError
 from sklearn.datasets import load_iris
 from sklearn.linear_model import LogisticRegression
 
-from tests.e2e.world import name_of
+from tests.e2e.world import name_of, ok, share, unshare
 from tests.stack import Stack
 
 pytestmark = [
@@ -254,6 +254,56 @@ def test_bob_reads_and_tags_the_model_and_changes_nothing_else(stack: Stack, wor
             assert "user:bob" in said
     with stack.client_as("alice"):
         assert MlflowClient().get_registered_model(work.model).tags["seen-by"] == "bob"
+
+
+def test_bob_uses_the_prompt_and_cannot_put_words_into_it(stack: Stack, work: Work) -> None:
+    """MLflow keeps the text of a prompt in a tag of its version, and bob may set tags."""
+    uri = f"prompts:/{work.prompt}/1"
+    with stack.client_as("bob"):
+        client = MlflowClient()
+        mlflow.set_experiment(work.experiment_name)
+        with mlflow.start_run():
+            assert mlflow.genai.load_prompt(uri).format(name="bob") == "Hello bob"
+        client.set_prompt_version_tag(work.prompt, "1", "seen-by", "bob")
+        for key in ("mlflow.prompt.text", "_mlflow_prompt_type"):
+            said = _denied(lambda key=key: client.set_prompt_version_tag(work.prompt, 1, key, "x"))
+            assert f"'{key}'" in said
+            assert "model-versions/update" in said
+        said = _denied(
+            lambda: client.set_registered_model_tag(work.model, "mlflow.prompt.is_prompt", "true")
+        )
+        assert "registered-models/update" in said
+    with stack.client_as("alice"):
+        prompt = mlflow.genai.load_prompt(uri)
+        assert prompt.template == "Hello {{name}}"
+        assert prompt.tags["seen-by"] == "bob"
+        MlflowClient().set_prompt_version_tag(work.prompt, 1, "mlflow.prompt.text", "Hi {{name}}")
+        assert mlflow.genai.load_prompt(uri, cache_ttl_seconds=0).template == "Hi {{name}}"
+        MlflowClient().set_prompt_version_tag(
+            work.prompt, 1, "mlflow.prompt.text", "Hello {{name}}"
+        )
+
+
+def test_a_reader_labels_a_run_and_does_not_rewrite_its_record(stack: Stack, work: Work) -> None:
+    ok(share(stack, "alice", "experiment", work.experiment, "user:carol", "reader"))
+    with stack.client_as("carol"):
+        client = MlflowClient()
+        client.set_tag(work.run, "seen-by", "carol")
+        client.set_tag(work.run, "mlflow.note.content", "Looks good.")
+        client.set_experiment_tag(work.experiment, "seen-by", "carol")
+        for key in ("mlflow.runName", "mlflow.user", "mlflow.log-model.history"):
+            said = _denied(lambda key=key: client.set_tag(work.run, key, "mine"))
+            assert "runs/update" in said
+        said = _denied(
+            lambda: client.set_experiment_tag(work.experiment, "mlflow.trace.archiveNow", "{}")
+        )
+        assert "mlflow.trace.archiveNow" in said
+    ok(unshare(stack, "alice", "experiment", work.experiment, "user:carol"))
+    with stack.client_as("bob"):
+        name = MlflowClient().get_run(work.run).info.run_name
+        MlflowClient().set_tag(work.run, "mlflow.runName", "renamed by an editor")
+        assert MlflowClient().get_run(work.run).info.run_name == "renamed by an editor"
+        MlflowClient().set_tag(work.run, "mlflow.runName", name)
 
 
 def test_bob_may_not_delete_or_rename_the_experiment(stack: Stack, work: Work) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from gateway.model import Kind
+from gateway.routes.catalogue.needs import EXPERIMENT_TAGS
 from gateway.routes.catalogue.rows import get, post, refused
 from gateway.routes.route import (
     AJAX,
@@ -53,6 +54,7 @@ ROWS: tuple[Route, ...] = (
         "SetExperimentTag",
         experiment(body("experiment_id")),
         tag_keys=("key",),
+        tag_needs=EXPERIMENT_TAGS,
         repeatable=True,
     ),
     post(
@@ -61,6 +63,7 @@ ROWS: tuple[Route, ...] = (
         experiment(body("experiment_id")),
         does="delete",
         tag_keys=("key",),
+        tag_needs=EXPERIMENT_TAGS,
     ),
     post(
         f"{_E}/search-datasets",

@@ -3,7 +3,13 @@
 from __future__ import annotations
 
 from gateway.model import Kind
-from gateway.routes.catalogue.needs import READ_ARTIFACTS, READ_LOGGED_MODEL, READ_RUN
+from gateway.routes.catalogue.needs import (
+    MODEL_TAGS,
+    READ_ARTIFACTS,
+    READ_LOGGED_MODEL,
+    READ_RUN,
+    VERSION_TAGS,
+)
 from gateway.routes.catalogue.rows import delete, get, patch, post
 from gateway.routes.route import (
     Creates,
@@ -46,8 +52,21 @@ REGISTERED_MODELS: tuple[Route, ...] = (
         answers=(Renames("name", "new_name"),),
     ),
     delete(f"{_R}/delete", "DeleteRegisteredModel", _BODY, answers=(Deletes("name"),)),
-    post(f"{_R}/set-tag", "SetRegisteredModelTag", _BODY, tag_keys=("key",), repeatable=True),
-    delete(f"{_R}/delete-tag", "DeleteRegisteredModelTag", _BODY, tag_keys=("key",)),
+    post(
+        f"{_R}/set-tag",
+        "SetRegisteredModelTag",
+        _BODY,
+        tag_keys=("key",),
+        tag_needs=MODEL_TAGS,
+        repeatable=True,
+    ),
+    delete(
+        f"{_R}/delete-tag",
+        "DeleteRegisteredModelTag",
+        _BODY,
+        tag_keys=("key",),
+        tag_needs=MODEL_TAGS,
+    ),
     get(
         f"{_R}/alias",
         "GetModelVersionByAlias",
@@ -85,8 +104,21 @@ MODEL_VERSIONS: tuple[Route, ...] = (
     patch(f"{_V}/update", "UpdateModelVersion", _BODY, repeatable=True),
     post(f"{_V}/transition-stage", "TransitionModelVersionStage", _BODY, repeatable=True),
     delete(f"{_V}/delete", "DeleteModelVersion", _BODY),
-    post(f"{_V}/set-tag", "SetModelVersionTag", _BODY, tag_keys=("key",), repeatable=True),
-    delete(f"{_V}/delete-tag", "DeleteModelVersionTag", _BODY, tag_keys=("key",)),
+    post(
+        f"{_V}/set-tag",
+        "SetModelVersionTag",
+        _BODY,
+        tag_keys=("key",),
+        tag_needs=VERSION_TAGS,
+        repeatable=True,
+    ),
+    delete(
+        f"{_V}/delete-tag",
+        "DeleteModelVersionTag",
+        _BODY,
+        tag_keys=("key",),
+        tag_needs=VERSION_TAGS,
+    ),
     get(
         "/model-versions/get-artifact",
         {"name": "string", "version": "string", "path": "string"},

@@ -11,7 +11,7 @@ import re
 from collections.abc import Mapping
 from typing import Literal, TypedDict, Unpack
 
-from gateway.routes.route import BARE, BOTH, Answer, BodyKind, Named, Route, Scope
+from gateway.routes.route import BARE, BOTH, Answer, BodyKind, Named, Route, Scope, TagNeed
 
 Request = str | Mapping[str, str] | None
 """The fields of a request: a message of the schema file, the fields in place, or none."""
@@ -34,6 +34,7 @@ class Rest(TypedDict, total=False):
     tag_keys: tuple[str, ...]
     admin_fields: tuple[str, ...]
     forbidden_tags: tuple[str, ...]
+    tag_needs: tuple[TagNeed, ...]
     stamps: Literal["", "owner", "user"]
     hides: bool
     repeatable: bool

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from gateway.routes.catalogue.needs import RUN_TAGS
 from gateway.routes.catalogue.rows import get, post
 from gateway.routes.route import (
     AJAX,
@@ -54,8 +55,22 @@ ROWS: tuple[Route, ...] = (
         repeatable=True,
         plain=("key",),  # the parameter's name
     ),
-    post(f"{_R}/set-tag", "SetTag", _RUN_OR_UUID, tag_keys=("key",), repeatable=True),
-    post(f"{_R}/delete-tag", "DeleteTag", _RUN, does="delete", tag_keys=("key",)),
+    post(
+        f"{_R}/set-tag",
+        "SetTag",
+        _RUN_OR_UUID,
+        tag_keys=("key",),
+        tag_needs=RUN_TAGS,
+        repeatable=True,
+    ),
+    post(
+        f"{_R}/delete-tag",
+        "DeleteTag",
+        _RUN,
+        does="delete",
+        tag_keys=("key",),
+        tag_needs=RUN_TAGS,
+    ),
     post(
         f"{_R}/log-batch",
         "LogBatch",

@@ -189,6 +189,25 @@ PLACES = (
 )
 
 
+def _by_a_reader(name: str, key: str, **more: str) -> Attempt:
+    """bob reads alice's model and may set tags of his own on it."""
+    on = "model-versions" if "version" in more else "registered-models"
+    body = {"name": "@M@", "key": key, "value": "changed by @NOW@", **more}
+    why = "MLflow keeps it in a tag, and readers may set tags"
+    request = post(f"{A}/{on}/set-tag", body, "bob")
+    return Attempt(f"tag-of-mlflow-{name}", why, request, DENIED, sees=True, direct="changes")
+
+
+OF_MLFLOW = (
+    _by_a_reader("prompt-text", "mlflow.prompt.text", version="1"),
+    _by_a_reader("prompt-text-upper", "MLFLOW.PROMPT.TEXT", version="1"),
+    _by_a_reader("prompt-version", "mlflow.prompt.is_prompt", version="1"),
+    _by_a_reader("prompt-kind", "_mlflow_prompt_type", version="1"),
+    _by_a_reader("prompt-settings", "_mlflow_prompt_model_config", version="1"),
+    _by_a_reader("model-is-prompt", "mlflow.prompt.is_prompt"),
+)
+
+
 def _attribute(key: str, value: str = "user:bob") -> dict[str, object]:
     return {"key": key, "value": {"stringValue": value}}
 
@@ -359,4 +378,4 @@ OTLP = (
     ),
 )
 
-ROWS = (*SPELLINGS, *PLACES, *OTLP)
+ROWS = (*SPELLINGS, *PLACES, *OF_MLFLOW, *OTLP)

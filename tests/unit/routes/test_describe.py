@@ -242,6 +242,49 @@ def test_where_a_trace_is_cannot_be_said_by_its_tags(key: str) -> None:
     assert describe(method, target, make(key)).reserved_tags == (key,)
 
 
+_SET_VERSION_TAG = (
+    "POST", f"{_2}/model-versions/set-tag", lambda key: {"name": "m", "version": "1", "key": key}
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("tagging", "key", "also"),
+    [
+        (TAGGING["run"], "mlflow.runName", "runs/update"),
+        (TAGGING["run"], "mlflow.user", "runs/update"),
+        (TAGGING["run"], "MLFLOW.runname ", "runs/update"),
+        (TAGGING["run"], "ml\u200bflow.runName", "runs/update"),
+        (TAGGING["run, delete"], "mlflow.source.name", "runs/update"),
+        (TAGGING["run"], "mlflow.note.content", None),
+        (TAGGING["run"], "mlflow", None),
+        (TAGGING["run"], "team", None),
+        (TAGGING["experiment"], "mlflow.trace.archiveNow", "traces/{id}:PATCH"),
+        (TAGGING["experiment"], "mlflow.trace.archivalRetention", "traces/{id}:PATCH"),
+        (
+            TAGGING["experiment"],
+            "mlflow.latestOnlineScoring.trace.checkpoint",
+            "scorers/online-config",
+        ),
+        (TAGGING["experiment"], "mlflow.note.content", None),
+        (TAGGING["experiment"], "mlflow.sharedViewState.1", None),
+        (TAGGING["model"], "mlflow.prompt.is_prompt", "registered-models/update"),
+        (TAGGING["model"], "_mlflow_experiment_ids", None),
+        (_SET_VERSION_TAG, "mlflow.prompt.text", "model-versions/update"),
+        (_SET_VERSION_TAG, "_MLFLOW_prompt_model_config", "model-versions/update"),
+        (_SET_VERSION_TAG, "mlflow.note.content", None),
+    ],
+)
+def test_a_tag_that_mlflow_acts_by_needs_another_call_too(
+    tagging: tuple[str, str, Any], key: str, also: str | None
+) -> None:
+    method, target, make = tagging
+    call = describe(method, target, make(key))
+    assert call.tags_needing == (((key, also),) if also else ())
+    (first, *others) = call.refs
+    assert first.call == call.route.call
+    assert others == ([first._replace(call=also)] if also else [])
+
+
 @pytest.mark.parametrize(
     ("value", "found"), [("s3://b", True), ("", False), (None, False), (" ", True)]
 )
