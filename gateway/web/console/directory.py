@@ -10,11 +10,15 @@ from gateway.clock import Clock
 from gateway.model import Principal
 
 _REMEMBERED_SECONDS = 10.0
+_MOST = 50
 
 
 class Directory:
-    """Whoever signed in once, and the groups that they were in. Remembered for some seconds, so
-    that suggestions while somebody types are not one read of the store each."""
+    """Whoever signed in once, and the groups that they were in.
+
+    Pages read the store: what another gateway has just written is on them. Suggestions are
+    remembered for some seconds, so that they are not one read for each letter that somebody types.
+    """
 
     def __init__(self, acls: AclCache, clock: Clock) -> None:
         self._acls = acls
@@ -25,10 +29,9 @@ class Directory:
     async def people(self) -> Sequence[PersonRecord]:
         """Everybody seen, by name. Raises Unavailable."""
         now = self._clock.monotonic()
-        if now >= self._until:
-            found = await self._acls.people()
-            self._people = tuple(sorted(found, key=lambda person: person.name.casefold()))
-            self._until = now + _REMEMBERED_SECONDS
+        found = await self._acls.people()
+        self._people = tuple(sorted(found, key=lambda person: person.name.casefold()))
+        self._until = now + _REMEMBERED_SECONDS
         return self._people
 
     async def accounts(self, me: Principal, text: str = "") -> list[PersonRecord]:
@@ -42,17 +45,14 @@ class Directory:
             and any(wanted in part.casefold() for part in (one.name, *one.groups))
         ]
 
-    def forget(self) -> None:
-        """Somebody was just added."""
-        self._until = 0.0
+    async def suggestions(self, text: str) -> list[str]:
+        """As ``keys``, from what was read within the last seconds."""
+        remembered = self._clock.monotonic() < self._until
+        return _keys(self._people if remembered else await self.people(), text, _MOST)
 
-    async def keys(self, text: str = "", most: int = 50) -> list[str]:
+    async def keys(self, text: str = "", most: int = _MOST) -> list[str]:
         """Grant keys that contain ``text``: groups first, because sharing with one is simplest."""
-        people = await self.people()
-        groups = sorted({f"group:{group}" for person in people for group in person.groups})
-        wanted = text.casefold()
-        every = [*groups, *(person.name for person in people)]
-        return [key for key in every if wanted in key.casefold()][:most]
+        return _keys(await self.people(), text, most)
 
     async def meant(self, text: str) -> str:
         """The grant key that a person means: as typed, or the one that is known by that name."""
@@ -64,3 +64,10 @@ class Directory:
         if len(fits) == 1:
             return fits[0]
         return f"user:{typed}" if "@" in typed else typed
+
+
+def _keys(people: Sequence[PersonRecord], text: str, most: int) -> list[str]:
+    groups = sorted({f"group:{group}" for person in people for group in person.groups})
+    wanted = text.casefold()
+    every = [*groups, *(person.name for person in people)]
+    return [key for key in every if wanted in key.casefold()][:most]

@@ -57,7 +57,6 @@ class ServicePages:
             secret, record = await self._tokens.make(made, new=True)
         except GatewayError as refused:
             return await self._page(call, refused)
-        self._directory.forget()
         return await self._pages.page(call, record.principal, secret=secret)
 
     async def _page(self, call: OwnCall, refused: GatewayError | None = None) -> web.StreamResponse:

@@ -73,7 +73,9 @@ class SharePages:
     async def suggest(self, call: OwnCall) -> web.StreamResponse:
         """Whom one could mean, for the page's script; only for those who may share this."""
         await self._grants.permitted(call, ACL_WRITE)
-        return json_answer(200, {"names": await self._directory.keys(call.query.get("q", ""))})
+        return json_answer(
+            200, {"names": await self._directory.suggestions(call.query.get("q", ""))}
+        )
 
     async def _changed(self, call: OwnCall) -> Acl:
         unknown = set(call.body) - _FIELDS

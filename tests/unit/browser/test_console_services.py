@@ -65,6 +65,16 @@ async def test_an_account_is_made_with_its_token_shown_once(world: World) -> Non
     assert secret not in json.dumps(lines)
 
 
+async def test_an_account_is_on_the_page_of_another_gateway_at_once(world: World) -> None:
+    """Also on one that has read the list a moment ago."""
+    other = await world.gateway()
+    alice = await world.signed_in()
+    bob = await somebody(world, "bob", "data-science")
+    assert "None yet." in (await bob.get(PAGE, at=other)).text
+    await send(alice, **NEW)
+    assert 'href="/access/tokens?of=service%3Anightly"' in (await bob.get(PAGE, at=other)).text
+
+
 async def test_a_team_sees_its_own_accounts_and_admins_all(world: World) -> None:
     alice = await world.signed_in()
     await send(alice, **NEW)
