@@ -136,7 +136,8 @@ class Service:
             defect = _Unexpected("The gateway failed on this call; report the request id.")
             defect.__cause__ = error
             response = self._refused(request, defect, head, trail)
-        self._record(trail)
+        # After this turn of the loop, which writes the answer: nobody waits for the records.
+        asyncio.get_running_loop().call_soon(self._record, trail)
         return response
 
     def unreadable(self, request: web.BaseRequest, status: int) -> web.StreamResponse:
