@@ -1,6 +1,6 @@
-"""Latency that the gateway adds to a real MLflow: one request direct, one through it, in turn.
+"""Latency that the gateway adds to a real MLflow: requests direct and through it, one by one.
 
-Single requests in alternation share every drift of the machine, so the ratio of the medians is
+Single requests in random order share every drift of the machine, so the ratio of the medians is
 steadier than that of two runs. Run as::
 
     python bench/latency.py --direct http://127.0.0.1:5000 --via http://127.0.0.1:8080 \
@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import http.client
+import random
 import statistics
 import sys
 import time
@@ -46,9 +47,12 @@ def main() -> None:
     urls = [args.direct, *args.via]
     connections = [http.client.HTTPConnection(urlsplit(url).netloc, timeout=60) for url in urls]
     times: list[list[float]] = [[] for _ in urls]
+    order = list(range(len(urls)))
     for turn in range(-20, args.requests):
-        for index, connection in enumerate(connections):
-            taken = ask(connection, PATH + args.experiment, args.token)
+        # What a request leaves behind (warm caches, MLflow's garbage) is not always the same one's.
+        random.shuffle(order)
+        for index in order:
+            taken = ask(connections[index], PATH + args.experiment, args.token)
             if turn >= 0:
                 times[index].append(taken)
     base = statistics.median(times[0])
