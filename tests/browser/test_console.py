@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 from playwright.async_api import expect
 
-from tests.browser.conftest import NewPage, Site, sign_in, whoami
+from tests.browser.conftest import NewPage, Site, eventually, sign_in, whoami
 from tests.browser.tools import axe_core
-from tests.e2e.world import API, OWN, name_of
+from tests.e2e.world import API, OWN, name_of, until
 from tests.stack import http
 
 pytestmark = [pytest.mark.heavy, pytest.mark.timeout(600)]
@@ -63,9 +63,12 @@ async def test_alice_shares_with_carol_who_sees_it(site: Site, person: NewPage) 
     await alice.keyboard.press("Enter")
     await expect(alice.get_by_role("status")).to_contain_text("Saved")
     await alice.screenshot(path=str(site.folder / "console-share.png"))
-    await carol.wait_for_timeout(1000)  # the second within which it is in force everywhere
-    await carol.reload()
-    await expect(carol.get_by_role("link", name=name, exact=True)).to_be_visible()
+
+    async def is_on_her_page() -> bool:
+        await carol.reload()
+        return await carol.get_by_role("link", name=name, exact=True).is_visible()
+
+    await eventually(is_on_her_page)
     await expect(carol.get_by_text("through group research").first).to_be_visible()
     await carol.screenshot(path=str(site.folder / "console-overview.png"))
     await carol.get_by_role("link", name=name, exact=True).click()
@@ -209,10 +212,10 @@ async def test_a_service_account_made_in_the_page_works_with_the_real_client(
     await bob.screenshot(path=str(site.folder / "console-token-replaced.png"), full_page=True)
     await bob.get_by_role("button", name="Revoke the old one").click()
     await expect(bob.get_by_role("status")).to_contain_text("Revoked")
-    await bob.wait_for_timeout(1000)  # the second within which it is in force everywhere
-    for token, status in ((secret, 401), (another, 200)):
-        for gateway in site.gateways:
-            assert http("GET", f"{gateway.url}{OWN}/whoami", token=token).status == status
+    for gateway in site.gateways:
+        here = f"{gateway.url}{OWN}/whoami"
+        until(lambda here=here: http("GET", here, token=secret).status == 401)
+        assert http("GET", here, token=another).status == 200
     await bob.set_viewport_size({"width": 360, "height": 800})
     await bob.goto(site.url + "/access/services")
     await bob.screenshot(path=str(site.folder / "console-360-services.png"), full_page=True)
@@ -237,11 +240,14 @@ async def test_an_admin_ends_the_sessions_of_a_person_from_the_list_of_people(
     await button.focus()
     await dave.keyboard.press("Enter")
     await expect(dave.get_by_role("status")).to_contain_text("Ended.")
-    await carol.wait_for_timeout(1000)  # the second within which it is in force everywhere
+
+    async def is_signed_out() -> bool:
+        answer = await carol.evaluate(f"async () => (await fetch('{OWN}/whoami')).status")
+        return bool(answer == 401)
+
     for behind in site.gateways:
         site.balancer.behind = [behind.url]
-        answer = await carol.evaluate(f"async () => (await fetch('{OWN}/whoami')).status")
-        assert answer == 401
+        await eventually(is_signed_out)
     site.balancer.behind = [gateway.url for gateway in site.gateways]
     # The provider knows her still: signed in again, and told that this page is not for her.
     await carol.goto(site.url + "/access/people")

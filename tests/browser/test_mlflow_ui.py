@@ -13,6 +13,7 @@ import pytest
 from playwright.async_api import Page, expect
 
 from tests.browser.conftest import NewPage, Site, eventually, sign_in
+from tests.browser.tour import Watch
 from tests.e2e.world import API, name_of
 from tests.stack import http
 
@@ -203,7 +204,9 @@ async def test_what_is_not_shared_is_not_there(site: Site, person: NewPage, work
     page = await person()
     await sign_in(page, site, "carol", "/#/experiments")
     await expect(page.get_by_role("button", name="Menu of carol@example.com")).to_be_visible()
-    await page.goto(f"{site.url}/#/models")
-    await page.wait_for_timeout(2000)
+    watch = Watch(page, site.url)
+    async with page.expect_response(lambda one: "/registered-models/search" in one.url):
+        await page.goto(f"{site.url}/#/models")
+    await watch.quiet()
     assert work.model not in await page.content()
     assert work.name not in await page.content()
