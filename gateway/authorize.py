@@ -255,7 +255,7 @@ def refusal(call: Call, principal: Principal, decision: Decision) -> GatewayErro
     if reason is Reason.ADMIN_FIELD:
         return Forbidden(
             f"{who} may not set '{call.admin_fields[0]}' in {name}: that is for admins. "
-            "Leave it out."
+            "Leave it out or choose another."
         )
     hidden = reason in (Reason.ABSENT, Reason.NO_GRANT)
     if call.route.hides and hidden:

@@ -7,6 +7,7 @@ is what is executed.
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ from gateway.routes.graphql import GraphQLCall
 from gateway.routes.match import Match, Matcher
 from gateway.routes.route import Named, Ref, RefKind, Route, TagNeed, Where
 from gateway.routes.schema import Schema
+from gateway.routes.scorers import read_scorer
 from gateway.routes.tag_keys import folded
 from gateway.routes.target import (
     check_artifact_segments,
@@ -137,6 +139,8 @@ class _Compiled:
     readers: tuple[_Locator, ...]
     tag_readers: tuple[tuple[str, Reader], ...]
     admin_readers: tuple[tuple[str, Reader], ...]
+    admin_names: tuple[tuple[str, str], ...]
+    scorer_readers: tuple[tuple[Named, Reader], ...]
     forbidden_tags: frozenset[str]
     tag_needs: tuple[TagNeed, ...]
     guarded: bool
@@ -270,6 +274,17 @@ class Describer:
             for name, read in compiled.admin_readers
             if any(value not in ("", [], {}) for value in read(body))
         )
+        call.admin_fields += tuple(
+            f"{name}={prefix}…"
+            for name, prefix in compiled.admin_names
+            if folded(str(body.get(name, ""))).startswith(prefix)
+        )
+        for name, key in (call.route.admin_texts or {}).items():
+            if _has_text(name, body.get(name, "{}"), key):
+                call.admin_fields += (f"{name}: {key}",)
+        for named, read in compiled.scorer_readers:
+            for text in read(body):
+                _take_scorer(call, named, text)
         bad: list[str] = []
         needing: list[tuple[str, str]] = []
         for part, read in compiled.tag_readers:
@@ -334,6 +349,8 @@ class Describer:
                 for name in route.tag_keys
             ),
             admin_readers=tuple((name, _reader(name)) for name in route.admin_fields),
+            admin_names=tuple((route.admin_names or {}).items()),
+            scorer_readers=tuple((named, _reader(named.where.names[0])) for named in route.scorers),
             forbidden_tags=frozenset(map(folded, route.forbidden_tags)),
             tag_needs=tuple(
                 TagNeed(folded(need.prefix), need.call, tuple(map(folded, need.but)))
@@ -342,6 +359,9 @@ class Describer:
             guarded=bool(
                 route.tag_keys
                 or route.admin_fields
+                or route.admin_names
+                or route.admin_texts
+                or route.scorers
                 or route.file_names
                 or route.inner_paths
                 or route.fixed
@@ -363,6 +383,26 @@ class Describer:
         if kind.startswith("enum:"):
             return lambda value, at: check(int(value) if value.isdecimal() else value, at)
         return check
+
+
+def _has_text(name: str, text: str, key: str) -> bool:
+    """Whether a JSON object in a string has text at a key, read as MLflow's server reads it."""
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise BadRequest(f"'{name}' must be text that is one JSON object.") from error
+    if not isinstance(value, dict):
+        raise BadRequest(f"'{name}' must be text that is one JSON object.")
+    return isinstance(value.get(key), str)
+
+
+def _take_scorer(call: Call, named: Named, text: str) -> None:
+    """What a serialized scorer loads must be readable; what makes more of it is for admins."""
+    at = named.where.names[0].removesuffix("[]")
+    scorer = read_scorer(text, at)
+    call.admin_fields += tuple(f"{at}: {what}" for what in scorer.steers)
+    needs = named.needs or call.route.call
+    call.refs += tuple(_ref(named, one, needs) for one in scorer.trace_ids)
 
 
 def _query_bool(value: str, at: str) -> str:

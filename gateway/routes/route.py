@@ -174,6 +174,15 @@ class Route:
     """Body or path fields that carry tag keys: ``mlgate.*`` is refused there."""
     admin_fields: tuple[str, ...] = ()
     """Body fields that only an admin may fill."""
+    admin_names: Mapping[str, str] | None = None
+    """Body field -> how its value may begin for admins only, in any spelling that a database may
+    take for it: names that MLflow itself gives, and takes over what has one already."""
+    admin_texts: Mapping[str, str] | None = None
+    """Body field that holds JSON -> a key of it that may be text for admins only: MLflow takes
+    the text for a file of its server."""
+    scorers: tuple[Named, ...] = ()
+    """Body fields that hold a serialized scorer, as the traces that it may load (see
+    ``routes/scorers.py``); what makes more of it than a scorer is for admins."""
     forbidden_tags: tuple[str, ...] = ()
     """Tag keys besides ``mlgate.*`` that nobody but an admin may write by this call."""
     tag_needs: tuple[TagNeed, ...] = ()

@@ -93,6 +93,16 @@ def _remarks(route: Route) -> list[str]:
         said.append(f"`{name}` must be " + " or ".join(f"`{value}`" for value in values))
     if route.admin_fields:
         said.append("admins only: " + ", ".join(f"`{f}`" for f in route.admin_fields))
+    for name, prefix in (route.admin_names or {}).items():
+        said.append(f"admins only: `{name}` that begins with `{prefix}`")
+    for name, key in (route.admin_texts or {}).items():
+        said.append(f"admins only: text as `{key}` in `{name}`")
+    for named in route.scorers:
+        name = named.where.names[0]
+        said.append(
+            f"traces that the scorer in `{name}` loads need `{named.needs or route.call}`; what "
+            "makes more of it than a scorer is for admins"
+        )
     if route.forbidden_tags:
         said.append("no tags that say where data is")
     needed: dict[str, list[str]] = {}

@@ -88,7 +88,7 @@ def body_type(route: Route, name: str) -> str | None:
 
 @pytest.mark.parametrize("route", [r for r in ROUTES if r.refs], ids=label)
 def test_every_ref_is_where_the_request_has_a_string(route: Route) -> None:
-    for named in route.refs:
+    for named in (*route.refs, *route.scorers):
         for name in named.where.names:
             kind = located_type(route, named, name)
             assert kind is not None, f"{label(route)} has no {named.where.part} field {name}"
@@ -102,6 +102,7 @@ def test_every_other_field_that_a_row_names_exists(route: Route) -> None:
     known = set(fields_of(route)) | set(placeholders(route.path))
     named = [*route.tag_keys, *route.admin_fields, *route.file_names, *route.inner_paths]
     named += [*route.plain, *route.requires_any, *(route.fixed or ())]
+    named += [*(route.admin_names or ()), *(route.admin_texts or ())]
     for answer in route.answers:
         if isinstance(answer, Creates) and answer.body_field:
             named.append(answer.body_field)
@@ -133,7 +134,7 @@ def test_every_yardstick_is_a_call_of_the_right_kind() -> None:
     for route in ROUTES:
         kinds[route.call] |= route.kinds
     for route in ROUTES:
-        for named in route.refs:
+        for named in (*route.refs, *route.scorers):
             if named.needs is not None:
                 assert named.needs in CALLS, f"{label(route)} needs {named.needs}"
                 assert kinds[named.needs], f"{named.needs} decides on no resource"

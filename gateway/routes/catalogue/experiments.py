@@ -18,6 +18,9 @@ from gateway.routes.route import (
 )
 
 _E = "2.0/mlflow/experiments"
+AI_GATEWAY = "gateway/"
+"""MLflow logs what is asked of an AI gateway endpoint, by whomever, to ``gateway/<its name>``, and
+takes an experiment that has the name already: whoever made it would read all of it."""
 
 ROWS: tuple[Route, ...] = (
     post(
@@ -28,6 +31,7 @@ ROWS: tuple[Route, ...] = (
         tag_keys=("tags[].key",),
         # A location of one's own choice reads and writes other people's artifacts and server files.
         admin_fields=("artifact_location",),
+        admin_names={"name": AI_GATEWAY},
         stamps="owner",
         plain=("name",),  # new: MLflow refuses a name that is taken
     ),
@@ -45,6 +49,7 @@ ROWS: tuple[Route, ...] = (
         "UpdateExperiment",
         experiment(body("experiment_id")),
         repeatable=True,
+        admin_names={"new_name": AI_GATEWAY},
         plain=("new_name",),  # MLflow refuses a name that is taken
     ),
     post(f"{_E}/delete", "DeleteExperiment", experiment(body("experiment_id")), does="delete"),

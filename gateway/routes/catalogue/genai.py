@@ -36,6 +36,7 @@ _P = f"{_V}/prompt-optimization/jobs"
 _E_BODY = experiment(body("experiment_id"))
 _E_QUERY = experiment(query("experiment_id"))
 _TRACES = trace(body("trace_ids[]"), needs=READ_TRACE)
+_SCORER = trace(body("serialized_scorer"), needs=READ_TRACE, required=False)
 _ISSUE = ref(RefKind.ISSUE, path("issue_id"))
 _SCHEMA = RefKind.LABEL_SCHEMA
 _QUEUE = RefKind.REVIEW_QUEUE
@@ -46,7 +47,14 @@ _LEARNS_QUEUE = Learns(_QUEUE, "review_queue.queue_id", "review_queue.experiment
 _JOB = ref(RefKind.PROMPT_JOB, path("job_id"))
 
 SCORERS: tuple[Route, ...] = (
-    post(f"{_S}/register", "RegisterScorer", _E_BODY, does="create", plain=("name",)),
+    post(
+        f"{_S}/register",
+        "RegisterScorer",
+        _E_BODY,
+        does="create",
+        scorers=(_SCORER,),
+        plain=("name",),
+    ),
     # With neither MLflow lists the scorers of every experiment.
     get(
         f"{_S}/list",
@@ -90,6 +98,7 @@ SCORERS: tuple[Route, ...] = (
         _E_BODY,
         _TRACES,
         prefixes=AJAX,
+        scorers=(_SCORER,),
         plain=("scorer_name",),  # of the experiment
     ),
     post(
@@ -103,6 +112,7 @@ SCORERS: tuple[Route, ...] = (
         _E_BODY,
         _TRACES,
         prefixes=AJAX,
+        scorers=(trace(body("serialized_scorers[]"), needs=READ_TRACE, required=False),),
     ),
 )
 

@@ -20,6 +20,8 @@ EXPERIMENT_TAGS = (
     TagNeed("mlflow.trace.", "traces/{id}:PATCH"),
     # Where the scorers that run by themselves go on; setting it back has them run again.
     TagNeed("mlflow.latestOnlineScoring.", "scorers/online-config"),
+    # What everybody's page of traces shows, and asks of them; there may be fifty.
+    TagNeed("mlflow.customView.", "experiments/delete-experiment-tag"),
 )
 RUN_TAGS = (
     # Its name, who made it from which source, its parent, the models that it logged: what

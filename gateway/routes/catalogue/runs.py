@@ -96,7 +96,8 @@ ROWS: tuple[Route, ...] = (
         optional(logged_model(body("models[].model_id"))),
         repeatable=True,
     ),
-    post(f"{_R}/log-model", "LogModel", _RUN),
+    # Of a model that its client logs, the resources are an object.
+    post(f"{_R}/log-model", "LogModel", _RUN, admin_texts={"model_json": "resources"}),
     post(
         f"{_R}/create-promptlab-run",
         {

@@ -36,6 +36,11 @@ LOCATION_TAGS = (
 """Where MLflow looks for a trace's data (``IMMUTABLE_TAGS`` in mlflow/utils/mlflow_tags.py, which
 only its client enforces in full): who writes them reads any artifact or server file."""
 
+AI_GATEWAY_KEYS = ("mlflow.gateway.endpointId", "mlflow.auth.username", "mlflow.auth.userId")
+"""What MLflow's AI gateway writes about itself into a trace: it adds up what an endpoint spent from
+every trace that says so, in whatever experiment, and refuses calls over the budget."""
+_NOT_BY_CLIENTS = (*LOCATION_TAGS, *AI_GATEWAY_KEYS)
+
 _INFO = "trace.trace_info"
 _LOCATION = f"{_INFO}.trace_location.mlflow_experiment.experiment_id"
 _TRACE = trace(path("trace_id"))
@@ -52,7 +57,7 @@ ROWS: tuple[Route, ...] = (
         does="create",
         answers=(Learns(RefKind.TRACE, "trace_info.request_id", "trace_info.experiment_id"),),
         tag_keys=_OLD_TAGS,
-        forbidden_tags=LOCATION_TAGS,
+        forbidden_tags=_NOT_BY_CLIENTS,
     ),
     post(
         _3,
@@ -65,7 +70,7 @@ ROWS: tuple[Route, ...] = (
         does="create",
         answers=(Learns(RefKind.TRACE, f"{_INFO}.trace_id", _LOCATION),),
         tag_keys=(f"{_INFO}.tags[]", f"{_INFO}.trace_metadata[]"),
-        forbidden_tags=LOCATION_TAGS,
+        forbidden_tags=_NOT_BY_CLIENTS,
         # MLflow's SQL store merges by this id alone: it would take over another trace's
         # assessment. And it never checks here whose assessment is overridden, but deleting the
         # new one marks that one valid again. Its clients send neither here.
@@ -88,7 +93,7 @@ ROWS: tuple[Route, ...] = (
         _REQUEST,
         call="traces/{id}:PATCH",
         tag_keys=_OLD_TAGS,
-        forbidden_tags=LOCATION_TAGS,
+        forbidden_tags=_NOT_BY_CLIENTS,
     ),
     get(f"{_2}/{{request_id}}/info", "GetTraceInfo", _REQUEST),
     get(f"{_3}/{{trace_id}}", "GetTraceInfoV3", _TRACE, call="traces/{id}:GET"),

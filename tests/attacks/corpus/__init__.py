@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from tests.attacks.attempt import Attempt
 from tests.attacks.corpus import (
+    ai,
     artifacts,
     experiments_and_runs,
     graphql,
@@ -33,4 +34,5 @@ CORPUS: tuple[Attempt, ...] = (
     *sharing.ROWS,
     *server_wide.ROWS,
     *telling_errors.ROWS,
+    *ai.ROWS,
 )

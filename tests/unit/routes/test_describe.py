@@ -267,6 +267,11 @@ _SET_VERSION_TAG = (
         ),
         (TAGGING["experiment"], "mlflow.note.content", None),
         (TAGGING["experiment"], "mlflow.sharedViewState.1", None),
+        (
+            TAGGING["experiment"],
+            "mlflow.customView.view.v1.a",
+            "experiments/delete-experiment-tag",
+        ),
         (TAGGING["model"], "mlflow.prompt.is_prompt", "registered-models/update"),
         (TAGGING["model"], "_mlflow_experiment_ids", None),
         (_SET_VERSION_TAG, "mlflow.prompt.text", "model-versions/update"),
