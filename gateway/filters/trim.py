@@ -62,9 +62,11 @@ def trim(
     """One page of the search ``plan`` for a caller who does not read everything.
 
     Rows keep MLflow's order. A page is full unless the list ends or ``max_calls`` calls did not
-    fill it; an empty page never has a token. Raises BadRequest for bad ``max_results``, for a
-    foreign page token, and when ``max_calls`` calls found nothing at all that the caller may
-    read: 400 and not 429, because MLflow's clients would repeat a 429 and cost the same again.
+    fill it. An empty page never has a token, and a full one only when a readable row follows (or
+    ``max_calls`` calls did not come to one): MLflow's own token would tell that hidden rows match
+    the filter, too. Raises BadRequest for bad ``max_results``, for a foreign page token, and when
+    ``max_calls`` calls found nothing at all that the caller may read: 400 and not 429, because
+    MLflow's clients would repeat a 429 and cost the same again.
     """
     search = _Search(PLANS[plan], fields, seal, principal)
     return (yield from search.run(max_calls))
@@ -86,6 +88,9 @@ class _Search:
             raise BadRequest("page_token must be a string; start again without page_token.")
         self.at = seal.open(token, self.query) if token else Position()
         self.found: list[Row] = []
+        self.least = _LEAST_READ
+        """Doubled by every read in which nothing was readable: the share so far may be of a time
+        when much was, and the calls are counted."""
 
     def run(self, max_calls: int) -> Steps:
         calls = 0
@@ -97,8 +102,7 @@ class _Search:
             rows = self.rows_of(answer)
             following = _text(answer.get("next_page_token"))
             readable = yield from self.ask(rows[self.at.offset :])
-            full = self.take(rows, readable, following)
-            if full:
+            if self.take(rows, readable, following):
                 return TrimResult(self.page(self.at), calls)
             if not following:
                 return TrimResult(self.page(None), calls)
@@ -112,12 +116,13 @@ class _Search:
         return fields
 
     def size(self) -> int:
-        """How many rows to read next: as many as should fill the page, by the share so far."""
+        """How many rows to read next: as many as should fill the page and show whether there is
+        a next one, by the share so far."""
         at = self.at
-        missing = self.wanted - len(self.found)
+        missing = self.wanted - len(self.found) + 1
         if at.seen:
             share = (at.readable + 1) / (at.seen + 1)
-            missing = max(_LEAST_READ, math.ceil(missing / share * _MARGIN))
+            missing = max(self.least, math.ceil(missing / share * _MARGIN))
         size = min(at.offset + missing, self.plan.per_call)
         if at.offset and size > _CHEAP:
             # Rows before the offset are read again: finish that page of MLflow and go on behind
@@ -137,10 +142,11 @@ class _Search:
         return readable
 
     def take(self, rows: Sequence[Row], readable: frozenset[Resource], following: str) -> bool:
-        """Keep what may be read, up to a full page, and move on; True when the page is full."""
+        """Keep what may be read, up to a full page, and move on; True when another row follows."""
         kept = [
             n for n in range(self.at.offset, len(rows)) if self.plan.resource(rows[n]) in readable
         ]
+        self.least = _LEAST_READ if kept else min(2 * self.least, self.plan.per_call)
         missing = self.wanted - len(self.found)
         self.found += [rows[n] for n in kept[:missing]]
         fresh = max(len(rows) - self.at.offset, 0)
@@ -149,9 +155,8 @@ class _Search:
             # The next page starts at its first readable row, in this very page of MLflow.
             self.at = Position(self.at.upstream, kept[missing], len(rows), *share)
             return True
-        full = len(kept) == missing
         self.at = Position(following, 0, 0, *share)
-        return full
+        return False
 
     def stop_early(self, calls: int) -> TrimResult:
         if not self.found:

@@ -260,6 +260,12 @@ class _Rewriter:
         if not isinstance(given, dict) or not isinstance(input_type, GraphQLInputObjectType):
             raise BadRequest(f"The GraphQL field '{name}' needs an 'input' object.")
         value = _clean_object(given, input_type)
+        for refused in meaning.refuses:
+            if refused in value:
+                raise BadRequest(
+                    f"The gateway does not pass '{refused}' of the GraphQL field '{name}': "
+                    f"leave it out, or use {meaning.call}."
+                )
         ids = _ids(meaning, name, value)
         if isinstance(value.get("path"), str) and value["path"]:
             check_artifact_segments(value["path"].split("/"))

@@ -19,6 +19,7 @@ class Root:
 
     ``names`` are spellings of one input field; the first is what is forwarded. Without names
     the answer is trimmed instead. ``most`` bounds how many ids there may be (None: no bound).
+    ``refuses`` are input fields that are not forwarded.
     """
 
     call: str
@@ -26,6 +27,7 @@ class Root:
     names: tuple[str, ...] = ()
     many: bool = False
     most: int | None = None
+    refuses: tuple[str, ...] = ()
 
 
 _SEARCH_RUNS = Root("runs/search", RefKind.EXPERIMENT, ("experimentIds",), many=True)
@@ -39,7 +41,11 @@ ROOTS: Mapping[str, Mapping[str, Root]] = {
             "metrics/get-history-bulk-interval", RefKind.RUN, ("runIds",), many=True, most=100
         ),
         "mlflowSearchRuns": _SEARCH_RUNS,
-        "mlflowSearchModelVersions": Root("model-versions/search"),
+        # MLflow cuts the page before it is trimmed: a page with room, or the token of a next one,
+        # would count hidden versions, and with a filter on a tag read the text of a hidden prompt.
+        "mlflowSearchModelVersions": Root(
+            "model-versions/search", refuses=("maxResults", "pageToken")
+        ),
     },
     # Reads, whatever their operation is called.
     "mutation": {

@@ -164,6 +164,26 @@ ROWS = (
         NOTHING,
     ),
     _row(
+        "search-versions-page",
+        "MLflow's token of a next page says that more versions match the filter, hidden ones too",
+        _ask(
+            "{ mlflowSearchModelVersions(input: {maxResults: 1, "
+            "filter: \"tags.secret LIKE '@SECRET@%'\"}) { modelVersions { name } nextPageToken } }"
+        ),
+        BAD,
+        direct="",
+    ),
+    _row(
+        "search-versions-page-token",
+        "an offset of one's own choice walks over hidden versions",
+        _ask(
+            '{ mlflowSearchModelVersions(input: {pageToken: "eyJvZmZzZXQiOiAxfQ=="}) '
+            "{ modelVersions { name } nextPageToken } }"
+        ),
+        BAD,
+        direct="",
+    ),
+    _row(
         "nested-model-versions",
         "GHSA-f253: a readable run tells of models that are not",
         _ask(

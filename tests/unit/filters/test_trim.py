@@ -64,6 +64,7 @@ def test_walking_all_pages_gives_the_readable_rows_in_order(data: st.DataObject)
     pages = walk(plan, fake(plan, names, style), readable, size)
     assert seen(plan, pages) == [at for at, name in enumerate(names) if name in readable]
     assert all(len(p.answer[PLANS[plan].rows]) == size for p in pages[:-1])
+    assert len(pages) == 1 or pages[-1].answer, "a last page of many must not be empty"
 
 
 @pytest.mark.parametrize("plan", sorted(PLANS))
@@ -98,10 +99,23 @@ def test_a_caller_who_may_read_nothing_gets_an_empty_page_without_a_token() -> N
     assert result.answer == {}
 
 
-def test_the_first_call_asks_for_as_many_rows_as_the_caller() -> None:
+def test_the_first_call_asks_for_one_row_more_than_the_caller() -> None:
     mlflow = fake("experiments", [str(n) for n in range(5000)])
     page("experiments", mlflow, {str(n) for n in range(5000)}, max_results=37)
-    assert mlflow.sizes == [37]
+    assert mlflow.sizes == [38]
+
+
+@pytest.mark.parametrize("plan", sorted(PLANS))
+@pytest.mark.parametrize("hidden", [0, 1, 2, 300, 12_000])
+@pytest.mark.parametrize("shown", [1, 5, 99, 100])
+def test_hidden_rows_behind_the_last_readable_one_change_nothing(
+    plan: str, hidden: int, shown: int
+) -> None:
+    """Somebody filters for own rows and a guess; the page must not tell whether it is right."""
+    names = [f"own{n}" for n in range(shown)] + [f"hidden{n}" for n in range(hidden)]
+    mlflow = fake(plan, names)
+    result = page(plan, mlflow, set(names[:shown]), max_results=shown)
+    assert result.answer == {PLANS[plan].rows: mlflow.rows[:shown]}
 
 
 def test_no_call_reads_more_rows_than_the_plan_allows() -> None:
@@ -181,7 +195,7 @@ def test_max_results_is_refused_as_mlflow_refuses_it(fields: dict[str, Any]) -> 
 def test_max_results_as_decimal_text_is_taken_as_the_java_client_sends_it() -> None:
     step = next(trim("experiments", {"max_results": "7"}, seal=SEAL, principal="p", max_calls=1))
     assert isinstance(step, Fetch)
-    assert step.fields == {"max_results": 7}
+    assert step.fields == {"max_results": 8}
 
 
 def test_the_limits_are_those_of_mlflow() -> None:

@@ -181,6 +181,8 @@ MANY_ALIASES = "{" + " ".join(
         '{ mlflowListArtifacts(input: {runId: "a", path: "%2e%2e/b"}) { rootUri } }',
         '{ mlflowListArtifacts(input: {runId: "a", path: "/etc"}) { rootUri } }',
         '{ mlflowSearchModelVersions(input: {maxResults: "x"}) { modelVersions { name } } }',
+        '{ mlflowSearchModelVersions(input: {maxResults: "7"}) { modelVersions { name } } }',
+        '{ mlflowSearchModelVersions(input: {pageToken: ""}) { nextPageToken } }',
         '{ mlflowSearchModelVersions(input: {}) { modelVersions { mlgate_name: source } } }',
         '{ mlflowSearchModelVersions(input: {filter: "\\ud800"}) { modelVersions { name } } }',
         '{ mlflowGetExperiment(input: {experimentId: "2"}) { apiError @skip(if: true) { code } } }',
@@ -255,12 +257,11 @@ def test_a_version_without_its_name_in_the_document_is_trimmed_all_the_same(
     mlflow: FakeGraphQLMlflow,
 ) -> None:
     query = (
-        '{ m: mlflowSearchModelVersions(input:{filter:"", maxResults:"7"}) '
+        '{ m: mlflowSearchModelVersions(input:{filter:"", orderBy:["name ASC"]}) '
         "{ v: modelVersions { name: source x: version tags { value } } nextPageToken } }"
     )
     call = read(query)
     assert call.trims == (TrimPath(("m", "v"), graphql.PRIVATE_ALIAS, added=True),)
-    assert "maxResults: 7" in call.document
     answer = mlflow.execute(call.body)
     assert models_in(answer, call) == {"open", "hidden"}
     assert trim_graphql(answer, call, frozenset({"open"})) == {

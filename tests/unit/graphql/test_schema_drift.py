@@ -43,6 +43,18 @@ def test_every_input_field_of_a_root_that_names_a_resource_is_read() -> None:
             assert naming == set(meaning.names), name
 
 
+def test_a_list_that_is_trimmed_is_never_cut_before() -> None:
+    """Only an answer that nothing was left out of can be trimmed without telling how much went."""
+    schema = pinned_schema()
+    for operation, roots in ROOTS.items():
+        kind = schema.query_type if operation == "query" else schema.mutation_type
+        assert kind is not None
+        for name, meaning in roots.items():
+            fields = set(get_named_type(kind.fields[name].args["input"].type).fields)
+            cutting = fields - {"filter", "orderBy"} if not meaning.names else set()
+            assert cutting == set(meaning.refuses), name
+
+
 def test_every_field_with_a_resolver_of_its_own_is_classified() -> None:
     """Below a root only runs have fields that MLflow looks up elsewhere."""
     schema = pinned_schema()
