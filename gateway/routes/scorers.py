@@ -11,6 +11,7 @@ MLflow 3.17.2, which rebuild scorers inside of scorers: so every level is read.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -41,6 +42,11 @@ _ELSEWHERE = frozenset({
     "api_base", "base_url", "custom_llm_provider", "extra_headers", "fallbacks", "model_list",
 })  # fmt: skip
 """Where a question goes (after ``GATEWAY_DESTINATION_KEYS``), and the headers that it has."""
+
+_MODELS = ("model", "embedding_model", "reflection_lm")
+_MODEL = re.compile(r"(?!.*\.\.)[A-Za-z0-9 _.:/@+-]*", re.ASCII)
+"""``provider:/name``. MLflow puts the name into the path of a URL, as it is: ``..`` and ``?`` would
+choose another path there, of MLFLOW_DEPLOYMENTS_TARGET for one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,3 +97,7 @@ def _steers(level: Mapping[str, Any]) -> Iterable[str]:
     else:
         yield from (f"inference_params.{one[:60]}" for one in params if one not in _SHAPING)
     yield from (key for key in sorted(_ELSEWHERE) if level.get(key))
+    for key in _MODELS:
+        model = level.get(key)
+        if model is not None and not (isinstance(model, str) and _MODEL.fullmatch(model)):
+            yield f"{key} {str(model)[:60]}"

@@ -151,7 +151,7 @@ ISSUES: tuple[Route, ...] = (
         _TRACES,
         prefixes=AJAX,
         admin_fields=("secret_id", "endpoint_name"),  # keys that the server holds
-        plain=("model",),  # of the provider
+        inner_paths=("model",),  # of the provider: MLflow puts it into the path of a URL
     ),
 )
 

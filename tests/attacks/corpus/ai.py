@@ -99,6 +99,27 @@ SCORERS = (
         _register(_built_in("Safety", {"name": "s", "extra_headers": {"x-mlflow-workspace": "y"}})),
         direct="changes",
     ),
+    Attempt(
+        "scorer-model-with-a-path",
+        "MLflow's server asks MLFLOW_DEPLOYMENTS_TARGET for /any?x=",
+        _register(_built_in("Guidelines", {"name": "s", "model": "endpoints:/../../../any?x="})),
+        direct="changes",
+    ),
+    Attempt(
+        "issue-model-with-a-path",
+        "the same at the provider",
+        post(
+            f"{X3}/issues/invoke",
+            {
+                "experiment_id": "@EC@",
+                "trace_ids": ["@TC@"],
+                "categories": [],
+                "provider": "azure",
+                "model": "../../any",
+            },
+        ),
+        BAD,
+    ),
     Attempt("scorer-code", "it runs on the server", _register(_text("s", call_source="return 1"))),
     Attempt(
         "scorer-loads-a-foreign-trace",
