@@ -8,6 +8,7 @@ store holds the SHA-256 only; with 256 random bits there is nothing for a slow h
 from __future__ import annotations
 
 import hashlib
+import re
 import secrets
 import string
 import unicodedata
@@ -28,6 +29,12 @@ _RANDOM_CHARACTERS = 43
 _CHECK_CHARACTERS = 6
 _LENGTH = len(PREFIX) + _RANDOM_CHARACTERS + _CHECK_CHARACTERS
 _DAY = 86_400.0
+_ACCOUNT = re.compile(r"service:[A-Za-z0-9][A-Za-z0-9._@-]{0,127}", re.ASCII)
+
+
+def is_account_name(principal: str) -> bool:
+    """Whether people here can make a service account of this name."""
+    return _ACCOUNT.fullmatch(principal) is not None
 
 
 def new_secret() -> str:

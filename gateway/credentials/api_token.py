@@ -75,7 +75,9 @@ class ApiToken:
 
     async def _identified(self, record: TokenRecord) -> Identified:
         person = await self._directory.person(record.principal)
-        newest = record if person is None else person
+        # A provider's own service is recorded without a team: its token keeps what it was given.
+        teamless = record.principal.startswith("service:") and person and not person.groups
+        newest = record if person is None or teamless else person
         principal = principal_of(
             record.principal,
             tuple(newest.groups),

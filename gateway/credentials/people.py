@@ -1,4 +1,8 @@
-"""Records a person's groups when a provider tells newer ones; API tokens follow the record."""
+"""Records a person's groups when a provider tells newer ones; API tokens follow the record.
+
+Of a provider's own service only the name is recorded, as an account of no team: otherwise whoever
+makes a service account of that name here would hold what the provider's service comes to own.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +12,7 @@ from gateway.acl.store import PersonRecord, StoreUnavailable
 from gateway.credentials.ports import Directory, Recorder
 from gateway.errors import Unavailable
 from gateway.idp.claims import Claimed
+from gateway.tokens import is_account_name
 
 log = logging.getLogger(__name__)
 
@@ -21,19 +26,19 @@ async def remember(
     A store that is down does not stop a valid sign-in.
     """
     principal = claimed.principal
-    if not claimed.groups_known or not principal.name.startswith("user:"):
+    person = principal.name.startswith("user:") and claimed.groups_known
+    if not person and not is_account_name(principal.name):
         return
-    groups = tuple(sorted(principal.groups))
+    groups = tuple(sorted(principal.groups)) if person else ()
+    home = principal.home_group if person else None
     try:
         known = await directory.person(principal.name)
         if known is not None:
-            same = (tuple(sorted(known.groups)), known.home_group)
-            if same == (groups, principal.home_group) or known.seen >= issued:
+            same = (tuple(sorted(known.groups)), known.home_group) == (groups, home)
+            if same or not person or known.seen >= issued:
                 return
         await recorder.put_person(
-            PersonRecord(
-                name=principal.name, groups=groups, home_group=principal.home_group, seen=issued
-            )
+            PersonRecord(name=principal.name, groups=groups, home_group=home, seen=issued)
         )
     except (StoreUnavailable, Unavailable) as problem:
         log.warning("the groups of a person could not be recorded: %s", problem)

@@ -100,8 +100,14 @@ class Whole(web.StreamResponse):
 
 
 def passed_on(headers: RawHeaders, request_id: str) -> list[tuple[bytes, bytes]]:
-    """MLflow's answer headers that the client may see, with the request id added."""
+    """MLflow's answer headers that the client may see, with the request id added.
+
+    What MLflow says nothing about is for this caller only, and is asked for again: a cache in
+    between may guess otherwise (RFC 9111 §4.2.2) and give it to somebody else who asks.
+    """
     kept = [(name, value) for name, value in headers if _passes(name)]
+    if not any(name.lower() == b"cache-control" for name, _ in kept):
+        kept.append((b"cache-control", b"private, no-cache"))
     kept.append((b"x-request-id", request_id.encode("ascii")))
     return kept
 

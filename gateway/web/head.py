@@ -175,7 +175,9 @@ def _other(headers: Headers, name: bytes, value: bytes) -> None:
         attribute = _KEPT[name]
         if name == b"cookie" and headers.cookie is not None:
             text = f"{headers.cookie}; {text}"
-        setattr(headers, attribute, text.strip())
+        # RFC 9110 §5.6.3; strip() alone takes more away: \xa0__Host-x, which any sibling domain may
+        # set, would be read as __Host-x, which none may.
+        setattr(headers, attribute, text.strip(" \t"))
     elif name == b"authorization":
         headers.authorizations.append(value.decode("latin-1"))
     elif name in (b"content-length", b"transfer-encoding", b"expect"):

@@ -375,3 +375,19 @@ def test_going_down_finishes_what_is_in_flight_and_refuses_the_rest(
 def _not_ready(gateway: Process) -> Answer | None:
     answer = http("GET", gateway.url + "/access/readyz")
     return answer if answer.status == 503 else None
+
+
+def test_what_one_person_may_see_is_for_no_shared_cache(stack: Stack) -> None:
+    """MLflow's artifacts have an ETag and Last-Modified and say nothing else: a cache may keep them
+    then, and a cache in between gives what it kept to whoever asks next, without asking us."""
+    experiment = new_experiment(stack, "alice")
+    path = f"{ARTIFACTS}/{experiment}/notes.txt"
+    ok(stack.call("alice", "PUT", path, body=b"secret", headers={"Content-Type": "text/plain"}))
+    for target in (path, f"{API}/experiments/get?experiment_id={experiment}"):
+        answer = stack.call("alice", "GET", target)
+        assert (answer.status, answer.headers["cache-control"]) == (200, "private, no-cache")
+    etag = stack.call("alice", "GET", path).headers["etag"]
+    # The browser's own copy is still good for something, once we have been asked.
+    asked = {"If-None-Match": etag}
+    assert stack.call("alice", "GET", path, headers=asked).status in (200, 304)
+    assert stack.call("carol", "GET", path, headers=asked).status == 403

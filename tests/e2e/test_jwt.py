@@ -170,6 +170,25 @@ def test_user_name_and_password_of_the_real_client(
         monkeypatch.delenv("MLFLOW_TRACKING_PASSWORD")
 
 
+def test_the_name_of_a_providers_service_cannot_be_taken_by_another_team(
+    here: Stack, issuer: LiveIssuer
+) -> None:
+    """The provider's service and an account made here would be one principal: carol would hold
+    whatever the service makes from then on."""
+    client = name_of("etl")
+    robot = _signed_in(here, issuer.fake.token(sub=client, client_id=client, email=None))
+    assert ok(_whoami(here.gateway, robot.tokens["jwt"]))["principal"] == f"service:{client}"
+    body = {"principal": f"service:{client}", "group": "research"}
+    refused(here.call("carol", "POST", f"{OWN}/tokens", body))
+    refused(here.call("carol", "GET", f"{OWN}/tokens?principal=service:{client}"))
+    experiment = new_experiment(robot, "jwt")
+    refused(get_experiment(here, "carol", experiment))
+    # An admin may say whose it is.
+    ok(here.call("dave", "POST", f"{OWN}/tokens", body))
+    made = ok(here.call("carol", "POST", f"{OWN}/tokens", {"principal": f"service:{client}"}))
+    assert http("GET", f"{here.url}{OWN}/whoami", token=made["token"]).status == 200
+
+
 def test_two_credentials_are_one_too_many(here: Stack, issuer: LiveIssuer) -> None:
     import socket
     from urllib.parse import urlsplit

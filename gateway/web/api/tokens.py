@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -14,11 +13,10 @@ from gateway.clock import Clock
 from gateway.errors import BadRequest, Forbidden, NotFound
 from gateway.model import Kind, Principal
 from gateway.settings import Tokens
-from gateway.tokens import issue
+from gateway.tokens import is_account_name, issue
 from gateway.web.answer import json_answer
 from gateway.web.own import Endpoint, OwnCall
 
-_SERVICE = re.compile(r"service:[A-Za-z0-9][A-Za-z0-9._@-]{0,127}", re.ASCII)
 _FIELDS = frozenset({"principal", "label", "days", "group"})
 
 
@@ -135,12 +133,13 @@ class TokensApi:
             return tuple(sorted(caller.groups)), caller.home_group, None
         if not owner.startswith("service:"):
             raise Forbidden("A token of a person can be made by that person only.")
-        if _SERVICE.fullmatch(owner) is None:
+        if not is_account_name(owner):
             raise BadRequest(
                 "A service account is spelled service:NAME: letters, digits, '.', '_', '-', '@'."
             )
         service = await self._acls.person(owner)
-        if service is None:
+        teamless = service is not None and not service.groups
+        if service is None or (teamless and caller.admin and call.body.get("group")):
             service = await self._new_service(call, owner)
             return service.groups, service.home_group, service
         await self._may_act_for(caller, owner)

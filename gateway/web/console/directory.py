@@ -55,12 +55,16 @@ class Directory:
         return _keys(await self.people(), text, most)
 
     async def meant(self, text: str) -> str:
-        """The grant key that a person means: as typed, or the one that is known by that name."""
+        """The grant key that a person means: as typed, or the one that is known by that name.
+
+        The provider names people and groups. Service accounts are named by whoever makes one, after
+        a person who is still to come for instance, so theirs has to be typed in full.
+        """
         typed = text.strip()
         if ":" in typed:
             return typed
         known = set(await self.keys(typed, most=100_000))
-        fits = [key for kind in ("user", "group", "service") if (key := f"{kind}:{typed}") in known]
+        fits = [key for kind in ("user", "group") if (key := f"{kind}:{typed}") in known]
         if len(fits) == 1:
             return fits[0]
         return f"user:{typed}" if "@" in typed else typed

@@ -176,6 +176,34 @@ async def test_a_name_is_enough_for_somebody_who_was_here(shared: World) -> None
     assert grants["user:carol@example.com"] == grants["group:research"] == "reader"
 
 
+async def test_a_name_alone_is_never_a_service_account(shared: World) -> None:
+    """Whoever is in a team may call an account as they like, also after a person still to come."""
+    alice = await shared.signed_in()
+    carol = await other(shared, "carol", "research")
+    for name in ("zoe@example.com", "weekly"):
+        body = {"principal": f"service:{name}", "group": "research"}
+        made = await carol.ask("POST", "/access/api/v1/tokens", SAME, json=body)
+        assert made.status == 200
+    await send(alice, SHARE, do="give", principal="zoe@example.com", role="reader")
+    assert (await roles(shared))["user:zoe@example.com"] == "reader"
+    seen = await send(alice, SHARE, do="give", principal="weekly", role="reader")
+    assert (seen.status, "is not a principal" in said(seen)) == (400, True)
+    await send(alice, SHARE, do="give", principal="service:weekly", role="reader")
+    assert set(await roles(shared)) == {
+        "user:alice@example.com", "group:data-science", "user:zoe@example.com", "service:weekly",
+    }  # fmt: skip
+
+
+async def test_an_admin_who_only_looks_makes_no_grants(shared: World) -> None:
+    dave = await other(shared, "dave", "mlflow-admins")
+    assert (await dave.get("/access/share/experiment/7")).status == 200
+    shown = await dave.ask("GET", "/access/api/v1/acl/experiment/7")
+    assert json.loads(shown.body) == {"owner": None, "grants": []}
+    assert await shared.gateways[0].acls.get(Resource(Kind.EXPERIMENT, "7")) is None
+    await send(dave, "/access/share/experiment/7", do="give", principal="everyone", role="reader")
+    assert await roles(shared, "7") == {"everyone": "reader"}
+
+
 async def test_suggestions_are_for_those_who_may_share(shared: World) -> None:
     browser = await shared.signed_in()
     await other(shared, "carol", "research")

@@ -6,6 +6,7 @@ import asyncio
 import json
 from dataclasses import replace
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -326,6 +327,27 @@ async def test_cookies_are_not_passed_on(world: World) -> None:
     seen = await browser.get("/")
     assert "ookie" not in seen.headers["X-Seen"]
     assert "mlgate-" not in seen.headers["X-Seen"]
+
+
+async def test_a_cookie_that_a_sibling_domain_may_set_is_no_session(world: World) -> None:
+    """Browsers keep __Host-x from siblings, but not a name with \\xa0 before it, which was read as
+    the session of whoever planted it while blanks of all kinds were taken away."""
+    victim = await world.signed_in()
+    world.provider.who = "mallory@example.com"
+    planted = await world.signed_in()
+    ((name, theirs),) = planted.cookies.items()
+    mine = f"{name}={victim.cookies[name]}".encode()
+    parts = urlsplit(world.urls[0])
+    for blank in (b"\xa0", b"\x85", b"\x1f"):
+        cookie = blank + f"{name}={theirs}".encode() + b"; " + mine
+        reader, writer = await asyncio.open_connection(parts.hostname, parts.port)
+        writer.write(b"GET /access/api/v1/whoami HTTP/1.1\r\nHost: gate\r\nConnection: close\r\n")
+        writer.write(b"Cookie: " + cookie + b"\r\n\r\n")
+        answer = await reader.read()
+        writer.close()
+        # A control character is no HTTP at all.
+        assert ALICE.encode() in answer or answer.startswith(b"HTTP/1.1 400"), answer
+        assert b"mallory" not in answer
 
 
 FORGED = ["", "x", "user:alice@example.com", "AAAA" * 20, "é" * 4, "=" * 40, "A" * 7_000]

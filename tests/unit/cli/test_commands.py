@@ -1,10 +1,13 @@
 """mlgate check, routes, can, token, and the command line as such."""
 
+import asyncio
 import json
 from pathlib import Path
 
 import pytest
 
+from gateway.acl.store import PersonRecord
+from gateway.cli.common import settings_of, store_of
 from gateway.tokens import is_well_formed
 from tests.fakes.fake_mlflow import FakeMlflow
 from tests.unit.cli.conftest import Mlgate
@@ -188,6 +191,20 @@ def test_token_create_says_what_is_missing(config: str, mlgate: Mlgate) -> None:
     assert mlgate("token", "create", "--service", "x", "--group", "g", *place).status == 0
     other = mlgate("token", "create", "--service", "x", "--group", "h", *place)
     assert "belongs to g already" in other.err
+
+
+def test_a_providers_service_gets_a_team_once(config: str, mlgate: Mlgate) -> None:
+    async def seen() -> None:
+        async with store_of(settings_of(config)) as store:
+            await store.put_person(
+                PersonRecord(name="service:etl", groups=(), home_group=None, seen=1.0)
+            )
+
+    asyncio.run(seen())
+    words = ("token", "create", "--service", "etl", "--config", config)
+    assert mlgate(*words).status == 0
+    assert mlgate(*words, "--group", "ds").status == 0
+    assert "belongs to ds already" in mlgate(*words, "--group", "other").err
 
 
 def test_tokens_through_a_gateway(

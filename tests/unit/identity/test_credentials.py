@@ -462,10 +462,34 @@ async def test_a_person_is_remembered_only_when_groups_changed(
     assert directory.puts[-1].seen == now - 20
 
 
+async def test_a_providers_service_is_remembered_by_its_name_alone(
+    chain: Identify, issuer: FakeIssuer, directory: FakeDirectory, clock: FakeClock, mint: Any
+) -> None:
+    """So that nobody makes a service account of that name and holds what it comes to own."""
+    now = int(clock.now())
+    for issued in (now - 50, now - 40):
+        etl = issuer.token(sub="etl", client_id="etl", iat=issued)
+        await chain.principal([f"Bearer {etl}"], None)
+    known = PersonRecord(name="service:etl", groups=(), home_group=None, seen=float(now - 50))
+    assert directory.puts == [known]
+    # A token that it makes for itself keeps the groups that it has.
+    secret, _ = mint("service:etl", groups=["data-science"])
+    assert (await chain.principal([f"Bearer {secret}"], None)).groups == {"data-science"}
+
+
+async def test_a_service_account_of_a_team_stays_the_teams(
+    chain: Identify, issuer: FakeIssuer, directory: FakeDirectory
+) -> None:
+    team = PersonRecord(name="service:etl", groups=("ops",), home_group="ops", seen=1.0)
+    directory.people[team.name] = team
+    await chain.principal([f"Bearer {issuer.token(sub='etl', client_id='etl')}"], None)
+    assert directory.puts == []
+
+
 @pytest.mark.parametrize(
     "changes",
-    [{"sub": "etl", "client_id": "etl"}, {"groups": None, "hasgroups": True}],
-    ids=["service", "groups unknown"],
+    [{"sub": "a:b", "client_id": "a:b"}, {"groups": None, "hasgroups": True}],
+    ids=["no service account can be called so", "groups unknown"],
 )
 async def test_who_is_not_remembered(
     changes: dict[str, Any], chain: Identify, issuer: FakeIssuer, directory: FakeDirectory

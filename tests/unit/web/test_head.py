@@ -153,6 +153,12 @@ def test_cookies_are_not_remembered() -> None:
     assert "secret" not in repr(reader._known)
 
 
+@pytest.mark.parametrize("blank", [b"\xa0", b"\x85", b"\x1c", b"\x0b", b"\xc2\xa0"])
+def test_only_what_http_calls_blank_is_taken_from_the_ends_of_cookies(blank: bytes) -> None:
+    cookie = read((b"Cookie", b" \t" + blank + b"__Host-x=1" + blank + b"\t")).headers.cookie
+    assert cookie == (blank + b"__Host-x=1" + blank).decode("latin-1")
+
+
 def test_what_is_remembered_is_bounded() -> None:
     reader = HeadReader(65536)
     for i in range(3000):

@@ -190,5 +190,11 @@ def test_some_headers_of_mlflow_stay_here() -> None:
         (b"Connection", b"close"), (b"ETag", b"e"),
     ]  # fmt: skip
     assert passed_on(sent, "id-1") == [
-        (b"Content-Type", b"a/b"), (b"ETag", b"e"), (b"x-request-id", b"id-1"),
+        (b"Content-Type", b"a/b"), (b"ETag", b"e"), (b"cache-control", b"private, no-cache"),
+        (b"x-request-id", b"id-1"),
     ]  # fmt: skip
+
+
+def test_what_mlflow_says_about_caches_stays() -> None:
+    static = (b"Cache-Control", b"public, max-age=2419200")
+    assert passed_on([static], "id-1") == [static, (b"x-request-id", b"id-1")]
