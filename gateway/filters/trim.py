@@ -123,7 +123,9 @@ class _Search:
         if at.seen:
             share = (at.readable + 1) / (at.seen + 1)
             missing = max(self.least, math.ceil(missing / share * _MARGIN))
-        size = min(at.offset + missing, self.plan.per_call)
+        # Once the page is full, it must not fail for rows too large to hold that are not shown.
+        most = self.plan.per_call if len(self.found) < self.wanted else _CHEAP
+        size = min(at.offset + missing, most)
         if at.offset and size > _CHEAP:
             # Rows before the offset are read again: finish that page of MLflow and go on behind
             # it, or every page of ours would read a longer one.
