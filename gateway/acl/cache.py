@@ -276,6 +276,10 @@ class AclCache:
         """``Store.put_person``. Raises Unavailable."""
         await self._write(self.store.put_person(person), Change(PERSON, person.name))
 
+    async def create_person(self, person: PersonRecord) -> bool:
+        """``Store.create_person``. Raises Unavailable."""
+        return await self._write(self.store.create_person(person), Change(PERSON, person.name))
+
     async def put_session(self, session: SessionRecord) -> None:
         """``Store.put_session``. Raises Unavailable."""
         change = session_change(session.principal, session.hash)

@@ -199,6 +199,15 @@ class DynamoDbStore:
         action = ("Put", {"Item": items.person_item(person)})
         await self._write(plan.Step((action,), (Change(PERSON, person.name),)))
 
+    async def create_person(self, person: PersonRecord) -> bool:
+        absent = {"ConditionExpression": "attribute_not_exists(pk)"}
+        action = ("Put", {"Item": items.person_item(person), **absent})
+        try:
+            await self._write(plan.Step((action,), (Change(PERSON, person.name),)))
+        except ConditionFailed:
+            return False
+        return True
+
     async def get_person(self, name: str) -> PersonRecord | None:
         item = await self._table.get(items.key(keys.person_pk(name), keys.PERSON))
         return None if item is None else items.person_of(item)

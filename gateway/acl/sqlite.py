@@ -112,6 +112,9 @@ class SqliteStore:
     async def put_person(self, person: PersonRecord) -> None:
         await self._run(self._put_person, person)
 
+    async def create_person(self, person: PersonRecord) -> bool:
+        return await self._run(self._create_person, person)
+
     async def get_person(self, name: str) -> PersonRecord | None:
         return await self._run(rows.read_person, name)
 
@@ -274,11 +277,21 @@ class SqliteStore:
 
     def _put_person(self, db: sqlite3.Connection, person: PersonRecord) -> None:
         with _transaction(db):
-            db.execute(
-                f"INSERT OR REPLACE INTO person ({rows.PERSON_COLUMNS}) VALUES (?, ?, ?, ?)",
-                (person.name, json.dumps(person.groups), person.home_group, person.seen),
-            )
-            self._feed(db, [Change(PERSON, person.name)])
+            self._insert_person(db, person)
+
+    def _create_person(self, db: sqlite3.Connection, person: PersonRecord) -> bool:
+        with _transaction(db):
+            if rows.read_person(db, person.name) is not None:
+                return False
+            self._insert_person(db, person)
+        return True
+
+    def _insert_person(self, db: sqlite3.Connection, person: PersonRecord) -> None:
+        db.execute(
+            f"INSERT OR REPLACE INTO person ({rows.PERSON_COLUMNS}) VALUES (?, ?, ?, ?)",
+            (person.name, json.dumps(person.groups), person.home_group, person.seen),
+        )
+        self._feed(db, [Change(PERSON, person.name)])
 
     def _put_session(self, db: sqlite3.Connection, session: SessionRecord) -> None:
         with _transaction(db):

@@ -37,8 +37,7 @@ async def remember(
             same = (tuple(sorted(known.groups)), known.home_group) == (groups, home)
             if same or not person or known.seen >= issued:
                 return
-        await recorder.put_person(
-            PersonRecord(name=principal.name, groups=groups, home_group=home, seen=issued)
-        )
+        record = PersonRecord(name=principal.name, groups=groups, home_group=home, seen=issued)
+        await (recorder.put_person(record) if person else recorder.create_person(record))
     except (StoreUnavailable, Unavailable) as problem:
         log.warning("the groups of a person could not be recorded: %s", problem)

@@ -29,6 +29,10 @@ class Recorder(Protocol):
         """Remember a person's groups."""
         ...
 
+    async def create_person(self, person: PersonRecord, /) -> bool:
+        """Remember somebody who is not known yet; False (and no change) when they are."""
+        ...
+
     async def touch_token(self, token_hash: str, used: float, /) -> None:
         """Remember when an API token was last used."""
         ...

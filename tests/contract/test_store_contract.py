@@ -393,6 +393,17 @@ async def test_people_are_read_back_and_replaced(store: Store) -> None:
     assert {p.name: p for p in await store.people()} == {"user:alice": moved, bot.name: bot}
 
 
+async def test_a_person_is_created_once(store: Store) -> None:
+    first = PersonRecord(name="service:nightly", groups=("a",), home_group="a", seen=1.5)
+    assert await store.create_person(first)
+    assert not await store.create_person(replace(first, groups=("b",), home_group="b"))
+    assert await store.get_person(first.name) == first
+    others = [replace(first, name="service:race", seen=float(n)) for n in range(5)]
+    made = await asyncio.gather(*(store.create_person(one) for one in others))
+    assert sum(made) == 1
+    assert await store.get_person("service:race") == others[made.index(True)]
+
+
 # -- the change feed --
 
 

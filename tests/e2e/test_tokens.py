@@ -89,6 +89,21 @@ def test_a_service_account_works_for_its_group(stack: Stack) -> None:
     refused(_whoami(stack, made["token"]), 401, "UNAUTHENTICATED")
 
 
+def test_a_new_service_account_cannot_be_taken_over_where_it_is_not_known_yet(
+    stack: Stack, second: Stack
+) -> None:
+    """The other gateway remembers that there is no such account until it hears of it."""
+    for number in range(5):
+        service = f"service:{name_of(f'quick-{number}')}"
+        refused(second.call("carol", "GET", f"{OWN}/tokens?principal={service}"))
+        mine = _create(stack, "alice", principal=service, group="data-science")
+        body = {"principal": service, "group": "research"}
+        taken = second.call("carol", "POST", f"{OWN}/tokens", body)
+        assert taken.status in (400, 403), taken.body
+        assert ok(_whoami(second, mine["token"]))["groups"] == ["data-science"]
+        refused(second.call("carol", "POST", f"{OWN}/tokens", body))
+
+
 def test_a_service_account_of_another_group_cannot_be_made(stack: Stack) -> None:
     body = {"principal": f"service:{name_of('x')}", "group": "research"}
     refused(stack.call("alice", "POST", f"{OWN}/tokens", body))

@@ -34,6 +34,12 @@ class FakeDirectory:
         self.puts.append(person)
         self.people[person.name] = person
 
+    async def create_person(self, person: PersonRecord, /) -> bool:
+        if person.name in self.people:
+            return False
+        await self.put_person(person)
+        return True
+
     async def touch_token(self, token_hash: str, used: float, /) -> None:
         self._check()
         self.touched.append((token_hash, used))

@@ -80,7 +80,7 @@ class TokensApi:
             home_group=home,
         )
         if first is not None:
-            await self._acls.put_person(first)
+            await self._put_account(call.principal, first)
         await self._acls.put_token(record)
         call.trail.notes.update({"token_id": record.id, "token_of": owner})
         return secret, record
@@ -160,6 +160,16 @@ class TokensApi:
         return PersonRecord(
             name=owner, groups=groups, home_group=group or None, seen=self._clock.now()
         )
+
+    async def _put_account(self, caller: Principal, account: PersonRecord) -> None:
+        """Write a new account. Another gateway may have made it, which ours has not heard of yet:
+        whoever was first keeps it. Raises BadRequest."""
+        if await self._acls.create_person(account):
+            return
+        known = await self._acls.person(account.name)
+        if not caller.admin or known is None or known.groups:
+            raise BadRequest(f"{account.name} is there already; look at it once more.")
+        await self._acls.put_person(account)
 
     async def _has_grants(self, owner: str) -> bool:
         # It may be the client of an identity provider: whoever claims its name gets its grants.
