@@ -169,10 +169,10 @@ class Proxy:
         self, call: Call, principal: Principal, head: Head, trail: Trail
     ) -> Received:
         parts = self._parts
-        await parts.settler.before(call)
+        moved = await parts.settler.before(call)
         answer = await parts.forwarder.send(call, head, trail)
         received = await parts.forwarder.receive(answer, repeatable=call.route.repeatable)
-        await parts.settler.after(call, principal, received.status, received.body)
+        await parts.settler.after(call, principal, received.status, received.body, moved)
         taken = received.status == 400 and b"RESOURCE_ALREADY_EXISTS" in received.body
         if taken and await parts.authorizer.hides_name(call, principal):
             raise Forbidden(

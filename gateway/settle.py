@@ -15,7 +15,7 @@ from typing import Any
 from gateway.acl.cache import AclCache
 from gateway.acl.store import StoreUnavailable
 from gateway.errors import BadRequest, Unavailable
-from gateway.model import Kind, Principal, Resource
+from gateway.model import Acl, Kind, Principal, Resource
 from gateway.ownership import first_grants
 from gateway.resolve import Ownership, Resolver
 from gateway.roles import RoleMatrix
@@ -47,11 +47,13 @@ class Settler:
         self._resolver = resolver
         self._matrix = matrix
 
-    async def before(self, call: Call) -> None:
+    async def before(self, call: Call) -> Acl | None:
         """Before a create or rename is forwarded: the new name must carry no old grants.
 
-        Raises BadRequest for a new name that is missing or that no later request could use.
+        What a rename moves, for ``after``. Raises BadRequest for a new name that is missing or that
+        no later request could use.
         """
+        moved = None
         body = call.body or {}
         for answer in call.route.answers:
             if isinstance(answer, Creates) and answer.body_field is not None:
@@ -59,21 +61,21 @@ class Settler:
                 await self._free_name(Resource(answer.kind, name))
             elif isinstance(answer, Renames):
                 name = check_new_name(body.get(answer.new_field), answer.new_field)
-                await self._before_rename(body[answer.old_field], name)
+                moved = await self._before_rename(body[answer.old_field], name)
+        return moved
 
-    async def _before_rename(self, old: str, new: str) -> None:
+    async def _before_rename(self, old: str, new: str) -> Acl | None:
         if old == new:
             raise BadRequest("The new name is the old one; choose another.")
         target = Resource(Kind.MODEL, new)
         await self._free_name(target)
-        if await self._resolver.answers(target):
-            # MLflow refuses, and the living model keeps its own ACL; also when its database
-            # takes the new name for another spelling of an old one.
-            return
         acl = await self._ownership.acl(Resource(Kind.MODEL, old))
-        if acl is not None:
+        # Where MLflow knows the new name it refuses, and the living model keeps its own ACL; also
+        # when its database takes the new name for another spelling of an old one.
+        if acl is not None and not await self._resolver.answers(target):
             # Under both names before MLflow renames: a crash in between loses no grant.
             await self._acls.create_acl(target, acl.owner, acl.grants)
+        return acl
 
     async def _free_name(self, resource: Resource) -> None:
         """Drop the ACL of a model that is gone, so that its name starts fresh."""
@@ -82,22 +84,36 @@ class Settler:
         if await self._resolver.tags(resource) is None:
             await self._acls.drop_acl(resource)
 
-    async def after(self, call: Call, principal: Principal, status: int, body: bytes) -> None:
-        """After MLflow answered. Never raises: what cannot be written now is rebuilt later."""
+    async def after(
+        self,
+        call: Call,
+        principal: Principal,
+        status: int,
+        body: bytes,
+        moved: Acl | None = None,
+    ) -> None:
+        """After MLflow answered; ``moved``: what ``before`` returned. Never raises: what cannot be
+        written now is rebuilt later."""
         try:
             for answer in call.route.answers:
-                await self._one(answer, call, principal, status, body)
+                await self._one(answer, call, principal, status, body, moved)
         except (StoreUnavailable, Unavailable) as error:
             log.warning("settling %s is left to the next request: %s", call.route.call, error)
 
     async def _one(
-        self, answer: Any, call: Call, principal: Principal, status: int, body: bytes
+        self,
+        answer: Any,
+        call: Call,
+        principal: Principal,
+        status: int,
+        body: bytes,
+        moved: Acl | None,
     ) -> None:
         sent = call.body or {}
         if isinstance(answer, Renames):
             old = Resource(Kind.MODEL, sent[answer.old_field])
             new = Resource(Kind.MODEL, sent[answer.new_field])
-            await self._renamed(old, new, status)
+            await self._renamed(old, new, status, moved)
         elif status != 200:
             return
         elif isinstance(answer, Creates):
@@ -123,7 +139,9 @@ class Settler:
             await self._replace_acl(resource, principal.name, grants)
         self._ownership.born(resource)
 
-    async def _replace_acl(self, resource: Resource, owner: str, grants: Mapping[str, str]) -> None:
+    async def _replace_acl(
+        self, resource: Resource, owner: str | None, grants: Mapping[str, str]
+    ) -> None:
         """What MLflow just made cannot have had grants: they were rebuilt from its tags a moment
         ago, or are of somebody who wanted the same name at the same time."""
         found = await self._acls.store.get_acl(resource)
@@ -132,13 +150,23 @@ class Settler:
         await self._acls.drop_acl(resource)
         await self._acls.create_acl(resource, owner, grants)
 
-    async def _renamed(self, old: Resource, new: Resource, status: int) -> None:
+    async def _renamed(self, old: Resource, new: Resource, status: int, moved: Acl | None) -> None:
         if status == 200:
             self._ownership.born(new)
-            # Moved, not only dropped: another rename to the same name, which MLflow refused, may
+            # First what is there, then whether MLflow has the old name once more: then somebody
+            # took it before we heard of the rename, and what is there may be theirs.
+            found = await self._acls.store.get_acl(old)
+            taken = await self._resolver.tags(old) is not None
+            if taken or found is None:
+                found = moved
+            # Replaced, not only kept: another rename to the same name, which MLflow refused, may
             # have left its own grants there in the meantime.
-            if not await self._acls.move_acl(old, new):
+            if found is None:
                 await self._acls.drop_acl(new)
+            else:
+                await self._replace_acl(new, found.owner, found.grants)
+            if not taken:
+                await self._acls.drop_acl(old)
         elif 400 <= status < 500 and await self._resolver.tags(new) is None:
             await self._acls.drop_acl(new)
 

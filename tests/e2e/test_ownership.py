@@ -272,6 +272,28 @@ def test_a_rename_that_mlflow_refuses_changes_no_grant(stack: Stack) -> None:
     assert get_model(stack, "alice", carols).status == 404
 
 
+def test_who_takes_the_old_name_during_a_rename_takes_nothing_else(
+    stack: Stack, relay: Relay, gateway_of: Callable[..., Stack]
+) -> None:
+    """MLflow has renamed and the gateway does not know yet: the old name is free for a moment."""
+    here, there = gateway_of([relay.url]), gateway_of([stack.mlflow.url])
+    old, new = new_model(here, "alice"), name_of("renamed")
+    ok(share(here, "alice", "model", old, "user:dave", "reader"))
+    before = grants_of(here, "alice", "model", old)
+    relay.hold = b"registered-models/rename"
+    renaming = threading.Thread(target=_rename, args=(here, "alice", old, new))
+    renaming.start()
+    assert relay.held.wait(30)
+    new_model(there, "carol", old)
+    relay.release.set()
+    renaming.join(30)
+    relay.hold = None
+    assert get_model(there, "carol", new).status == 404
+    assert grants_of(there, "alice", "model", new) == before
+    assert set(grants_of(there, "carol", "model", old)) == {"user:carol", "group:research"}
+    assert get_model(there, "alice", old).status == 404
+
+
 def test_renaming_onto_a_name_with_a_stale_row_gives_its_people_nothing(stack: Stack) -> None:
     stale, mine = name_of("stale"), new_model(stack, "alice")
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from gateway.errors import BadRequest
-from gateway.model import GROUP_TAG, OWNER_TAG, Kind, Principal, Resource
+from gateway.model import GROUP_TAG, OWNER_TAG, Acl, Kind, Principal, Resource
 from gateway.ownership import ownership_tags
 from gateway.routes.describe import Call
 from tests.fakes.parts import World, person
@@ -31,13 +31,14 @@ class Making:
     def __init__(self, world: World, who: Principal, target: str, body: dict[str, Any]) -> None:
         self.world, self.who = world, who
         self.call: Call = world.call("POST", target, body)
+        self.moved: Acl | None = None
 
     async def before(self) -> None:
-        await self.world.settler.before(self.call)
+        self.moved = await self.world.settler.before(self.call)
 
     async def after(self, status: int = 200, answer: Any = None) -> None:
         body = json.dumps(answer or {}).encode()
-        await self.world.settler.after(self.call, self.who, status, body)
+        await self.world.settler.after(self.call, self.who, status, body, self.moved)
 
 
 def renaming(world: World, who: Principal, old: str, new: str) -> Making:
@@ -159,6 +160,55 @@ async def test_a_rename_moves_all_grants(world: World) -> None:
     await one.after()
     assert await grants(world, "a") is None
     assert await grants(world, "b") == everyone
+
+
+@pytest.mark.parametrize("made", [False, True], ids=["asks for it", "has it"])
+async def test_whoever_takes_the_old_name_meanwhile_gets_and_spoils_nothing(
+    world: World, made: bool
+) -> None:
+    """Bob made the model once; it is Alice's now, and the tags still say Bob."""
+    await world.acls.create_acl(model("a"), "user:bob", {"user:alice": "manager"})
+    world.mlflow.models["a"] = ownership_tags(BOB)
+    renamed, taken = renaming(world, ALICE, "a", "b"), creating(world, BOB, "a")
+    await renamed.before()
+    world.mlflow.models["b"] = world.mlflow.models.pop("a")
+    await taken.before()
+    if made:
+        world.mlflow.models["a"] = ownership_tags(BOB)
+        await taken.after()
+    await renamed.after()
+    assert await grants(world, "b") == {"user:alice": "manager"}
+    if not made:
+        world.mlflow.models["a"] = ownership_tags(BOB)
+        await taken.after()
+    assert await grants(world, "a") == {"user:bob": "manager", "group:research": "reader"}
+
+
+async def test_what_changed_during_a_rename_is_moved_too(world: World) -> None:
+    shared = {"user:alice": "manager", "user:bob": "editor"}
+    await world.acls.create_acl(model("a"), "user:alice", shared)
+    world.mlflow.models["a"] = {}
+    one = renaming(world, ALICE, "a", "b")
+    await one.before()
+    acl = await world.store.get_acl(model("a"))
+    assert acl is not None
+    await world.acls.remove_grant(model("a"), "user:bob", expect_version=acl.version)
+    world.mlflow.models["b"] = world.mlflow.models.pop("a")
+    await one.after()
+    assert await grants(world, "a") is None
+    assert await grants(world, "b") == {"user:alice": "manager"}
+
+
+async def test_a_rename_to_another_case_leaves_no_grants_under_the_old_one(world: World) -> None:
+    world.mlflow.loose = True
+    await world.acls.create_acl(model("churn"), "user:alice", {"user:alice": "manager"})
+    world.mlflow.models["churn"] = {}
+    one = renaming(world, ALICE, "churn", "Churn")
+    await one.before()
+    world.mlflow.models["Churn"] = world.mlflow.models.pop("churn")
+    await one.after()
+    assert await grants(world, "churn") is None
+    assert await grants(world, "Churn") == {"user:alice": "manager"}
 
 
 async def test_a_refused_rename_leaves_everything_as_it_was(world: World) -> None:
