@@ -12,7 +12,7 @@ from gateway.model import Acl, Decision, Kind, Principal, Reason, Resource
 from gateway.rbac import Need, decide, decide_server, explain, may
 from gateway.resolve import Ownership, Resolver
 from gateway.roles import READ_CALL, RoleMatrix
-from gateway.routes.describe import Call
+from gateway.routes.call import Call
 from gateway.routes.route import Creates, Ref, RefKind, Renames, kind_of
 
 Matrix = Callable[[], RoleMatrix]

@@ -9,7 +9,7 @@ from aiohttp import web
 
 from gateway.audit.event import Trail
 from gateway.errors import MayHaveRun, NotFound, Unavailable
-from gateway.routes.describe import Call
+from gateway.routes.call import Call
 from gateway.upstream import UpstreamFailure, UpstreamResponse, Upstreams, error_for
 from gateway.web.answer import JSON_TYPE, Whole, cleaned_error, passed_on, stream_through
 from gateway.web.head import Head

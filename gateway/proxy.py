@@ -24,7 +24,8 @@ from gateway.forward import Forwarder, Received
 from gateway.model import Decision, Principal, Reason
 from gateway.rate import RateLimit
 from gateway.roles import RoleMatrix
-from gateway.routes.describe import Call, Describer, header_refs
+from gateway.routes.call import Call
+from gateway.routes.describe import Describer, header_refs
 from gateway.routes.graphql import read_graphql
 from gateway.routes.otlp import read_otlp
 from gateway.routes.route import Ref, RefKind, Route

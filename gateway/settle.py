@@ -19,7 +19,8 @@ from gateway.model import Acl, Kind, Principal, Resource
 from gateway.ownership import first_grants
 from gateway.resolve import Ownership, Resolver
 from gateway.roles import RoleMatrix
-from gateway.routes.describe import Call, check_new_name
+from gateway.routes.call import Call
+from gateway.routes.identifiers import check_new_name
 from gateway.routes.lookups import dig
 from gateway.routes.route import Creates, Deletes, Learns, RefKind, Renames, Route
 

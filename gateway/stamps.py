@@ -10,7 +10,7 @@ from typing import Any
 
 from gateway.model import Principal
 from gateway.ownership import ownership_tags
-from gateway.routes.describe import Call
+from gateway.routes.call import Call
 
 MLFLOW_USER_TAG = "mlflow.user"
 

@@ -17,7 +17,8 @@ from gateway.filters.trim import Ask, Fetch, trim
 from gateway.forward import Forwarder, Received
 from gateway.model import GROUP_TAG, OWNER_TAG, Kind, Principal, Resource
 from gateway.roles import READ_CALL, RoleMatrix
-from gateway.routes.describe import Call, narrow_body
+from gateway.routes.call import Call
+from gateway.routes.describe import narrow_body
 from gateway.routes.graphql_answer import trim_graphql
 from gateway.routes.lookups import tag_dict
 from gateway.routes.route import Trims

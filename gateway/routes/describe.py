@@ -7,111 +7,20 @@ is what is executed.
 
 from __future__ import annotations
 
-import json
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from gateway.errors import BadRequest, UnknownEndpoint
-from gateway.model import RESERVED_TAG_PREFIX
-from gateway.routes.bodies import BodyChecks, Check, dump, parse_object
-from gateway.routes.graphql import GraphQLCall
+from gateway.routes.bodies import BodyChecks, Check, parse_object
+from gateway.routes.call import Call
+from gateway.routes.guards import Guards
+from gateway.routes.identifiers import ID, NAMES, SYNTAX, Reader, reader, ref_of
 from gateway.routes.match import Match, Matcher
-from gateway.routes.route import Named, Ref, RefKind, Route, TagNeed, Where
+from gateway.routes.route import Named, Ref, Route
 from gateway.routes.schema import Schema
-from gateway.routes.scorers import read_scorer
-from gateway.routes.tag_keys import folded
-from gateway.routes.target import (
-    check_artifact_segments,
-    encode_query,
-    is_plain_query,
-    parse_query,
-    split_target,
-)
-
-_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:-]{0,255}", re.ASCII)
-_EXPERIMENT_ID = re.compile(r"0|[1-9][0-9]{0,24}", re.ASCII)
-_NAME = re.compile(r"[^\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]{1,4096}")
-_SYNTAX: Mapping[RefKind, re.Pattern[str]] = {
-    RefKind.EXPERIMENT: _EXPERIMENT_ID,
-    RefKind.EXPERIMENT_NAME: _NAME,
-    RefKind.MODEL: _NAME,
-    RefKind.MODEL_SOURCE: _NAME,
-    RefKind.MODEL_URI: _NAME,
-    RefKind.ARTIFACT_PATH: _NAME,
-}
-
-_NAMES = frozenset(_SYNTAX) - {RefKind.EXPERIMENT}
-
-Reader = Callable[[Mapping[str, Any]], list[Any]]
-
-
-class Call:
-    """One request, read once. ``path`` is canonical and encoded; ``query`` is decoded.
-
-    ``body`` is the checked JSON object, or None when the body is an opaque stream or absent.
-    ``refs`` are the identifiers whose resources must all allow their call; ``narrow`` those of
-    which the forbidden ones are taken out of the request instead.
-    """
-
-    __slots__ = (
-        "_query", "_sent_query", "admin_fields", "body", "content_type", "graphql", "headers",
-        "narrow", "params", "path", "refs", "reserved_tags", "route", "tags_needing",
-    )  # fmt: skip
-
-    def __init__(
-        self,
-        route: Route,
-        path: str,
-        params: Mapping[str, str],
-        query: Mapping[str, Any],
-        body: dict[str, Any] | None = None,
-        *,
-        sent_query: str | None = None,
-    ) -> None:
-        """``sent_query``: the raw query when it can be forwarded as it came."""
-        self.route = route
-        self.path = path
-        self.params = params
-        self.body = body
-        self._query = query
-        self._sent_query = sent_query
-        self.refs: tuple[Ref, ...] = ()
-        self.narrow: tuple[Ref, ...] = ()
-        self.admin_fields: tuple[str, ...] = ()
-        """Fields present in this request that only an admin may fill."""
-        self.reserved_tags: tuple[str, ...] = ()
-        """Tag keys in this request that only the gateway (or an admin) may write."""
-        self.tags_needing: tuple[tuple[str, str], ...] = ()
-        """Tag keys in this request that need another call too, and that call."""
-        self.graphql: GraphQLCall | None = None
-        """What a GraphQL document asks for, when the call is one."""
-        self.content_type = ""
-        """The Content-Type to forward, where a reader of the body decided on it."""
-        self.headers: tuple[tuple[bytes, bytes], ...] = ()
-        """Headers that carry identifiers, written from what was read."""
-
-    @property
-    def query(self) -> Mapping[str, Any]:
-        """The decoded query fields; assign a new mapping to change what is forwarded."""
-        return self._query
-
-    @query.setter
-    def query(self, fields: Mapping[str, Any]) -> None:
-        self._query = fields
-        self._sent_query = None
-
-    def target(self) -> str:
-        """The request target to forward."""
-        query = self._sent_query
-        if query is None:
-            query = encode_query(self._query)
-        return f"{self.path}?{query}" if query else self.path
-
-    def body_bytes(self) -> bytes | None:
-        """The JSON body to forward, written from the checked value."""
-        return None if self.body is None else dump(self.body)
+from gateway.routes.target import is_plain_query, parse_query, split_target
 
 
 class _Locator(NamedTuple):
@@ -137,13 +46,7 @@ class _Compiled:
     query_aliases: tuple[tuple[str, str], ...]
     body_aliases: tuple[tuple[str, str], ...]
     readers: tuple[_Locator, ...]
-    tag_readers: tuple[tuple[str, Reader], ...]
-    admin_readers: tuple[tuple[str, Reader], ...]
-    admin_names: tuple[tuple[str, str], ...]
-    scorer_readers: tuple[tuple[Named, Reader], ...]
-    forbidden_tags: frozenset[str]
-    tag_needs: tuple[TagNeed, ...]
-    guarded: bool
+    guards: Guards | None
 
 
 class Describer:
@@ -194,8 +97,8 @@ class Describer:
             body = self._body(compiled, route, raw_body, match.params)
         call = Call(route, match.path, match.params, query, body, sent_query=sent)
         self._collect(compiled, call)
-        if compiled.guarded:
-            self._guard(compiled, call)
+        if compiled.guards is not None:
+            compiled.guards.check(call)
         return call
 
     def _query(self, compiled: _Compiled, raw: str) -> tuple[dict[str, Any], str | None]:
@@ -258,7 +161,7 @@ class Describer:
                 if plain_id is not None and type(value) is str and plain_id.fullmatch(value):
                     into.append(Ref(named.kind, value, needs))
                 else:
-                    into.append(_ref(named, value, needs))
+                    into.append(ref_of(named, value, needs))
         if route.requires_any and not any(
             call.query.get(f) or (call.body or {}).get(f) for f in route.requires_any
         ):
@@ -266,48 +169,6 @@ class Describer:
         call.refs = tuple(refs)
         if narrow:
             call.narrow = tuple(narrow)
-
-    def _guard(self, compiled: _Compiled, call: Call) -> None:
-        body = call.body or {}
-        call.admin_fields = tuple(
-            name
-            for name, read in compiled.admin_readers
-            if any(value not in ("", [], {}) for value in read(body))
-        )
-        call.admin_fields += tuple(
-            f"{name}={prefix}…"
-            for name, prefix in compiled.admin_names
-            if folded(str(body.get(name, ""))).startswith(prefix)
-        )
-        for name, key in (call.route.admin_texts or {}).items():
-            if _has_text(name, body.get(name, "{}"), key):
-                call.admin_fields += (f"{name}: {key}",)
-        for named, read in compiled.scorer_readers:
-            for text in read(body):
-                _take_scorer(call, named, text)
-        bad: list[str] = []
-        needing: list[tuple[str, str]] = []
-        for part, read in compiled.tag_readers:
-            for key in read(call.params if part == "path" else _both(call.query, body)):
-                plain = folded(key)
-                if plain.startswith(RESERVED_TAG_PREFIX) or plain in compiled.forbidden_tags:
-                    bad.append(key)
-                needing += [
-                    (key, need.call)
-                    for need in compiled.tag_needs
-                    if plain.startswith(need.prefix) and plain not in need.but
-                ]
-        call.reserved_tags = tuple(bad)
-        if needing:
-            call.tags_needing = tuple(needing)
-            call.refs += tuple(Ref(r.kind, r.id, also) for _, also in needing for r in call.refs)
-        for name in call.route.file_names:
-            _check_file_name(name, body.get(name))
-        for name in call.route.inner_paths:
-            _check_inner_path(name, call.query.get(name, body.get(name)))
-        for name, values in (call.route.fixed or {}).items():
-            if call.query.get(name) not in values:
-                raise BadRequest(f"{call.route.call} is forwarded with {name}={values[0]} only.")
 
     def _compile(self, route: Route) -> _Compiled:
         fields: Mapping[str, str] = route.fields or {}
@@ -336,36 +197,15 @@ class Describer:
             readers=tuple(
                 _Locator(
                     named.where.part,
-                    _reader(named.where.names[0]),
+                    reader(named.where.names[0]),
                     named,
                     named.needs or route.call,
-                    None if named.kind in _NAMES else _SYNTAX.get(named.kind, _ID),
+                    None if named.kind in NAMES else SYNTAX.get(named.kind, ID),
                 )
                 for named in route.refs
                 if named.where.part != "header"
             ),
-            tag_readers=tuple(
-                ("path" if "{" + name + "}" in route.path else "body", _reader(name))
-                for name in route.tag_keys
-            ),
-            admin_readers=tuple((name, _reader(name)) for name in route.admin_fields),
-            admin_names=tuple((route.admin_names or {}).items()),
-            scorer_readers=tuple((named, _reader(named.where.names[0])) for named in route.scorers),
-            forbidden_tags=frozenset(map(folded, route.forbidden_tags)),
-            tag_needs=tuple(
-                TagNeed(folded(need.prefix), need.call, tuple(map(folded, need.but)))
-                for need in route.tag_needs
-            ),
-            guarded=bool(
-                route.tag_keys
-                or route.admin_fields
-                or route.admin_names
-                or route.admin_texts
-                or route.scorers
-                or route.file_names
-                or route.inner_paths
-                or route.fixed
-            ),
+            guards=Guards.of(route),
         )
 
     def _query_check(self, kind: str) -> Check | None:
@@ -385,26 +225,6 @@ class Describer:
         return check
 
 
-def _has_text(name: str, text: str, key: str) -> bool:
-    """Whether a JSON object in a string has text at a key, read as MLflow's server reads it."""
-    try:
-        value = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise BadRequest(f"'{name}' must be text that is one JSON object.") from error
-    if not isinstance(value, dict):
-        raise BadRequest(f"'{name}' must be text that is one JSON object.")
-    return isinstance(value.get(key), str)
-
-
-def _take_scorer(call: Call, named: Named, text: str) -> None:
-    """What a serialized scorer loads must be readable; what makes more of it is for admins."""
-    at = named.where.names[0].removesuffix("[]")
-    scorer = read_scorer(text, at)
-    call.admin_fields += tuple(f"{at}: {what}" for what in scorer.steers)
-    needs = named.needs or call.route.call
-    call.refs += tuple(_ref(named, one, needs) for one in scorer.trace_ids)
-
-
 def _query_bool(value: str, at: str) -> str:
     if value not in ("true", "false", "True", "False"):
         raise BadRequest(f"The query field '{at}' must be true or false.")
@@ -416,10 +236,6 @@ def _agree(fields: Mapping[str, Any], params: Mapping[str, str], place: str) -> 
     for name, said in params.items():
         if name in fields and fields[name] != said:
             raise BadRequest(f"'{name}' in the {place} is not the one in the path.")
-
-
-def _both(query: Mapping[str, Any], body: Mapping[str, Any]) -> Mapping[str, Any]:
-    return {**query, **body} if query else body
 
 
 def header_refs(route: Route, headers: Mapping[str, list[str]]) -> tuple[Ref, ...]:
@@ -437,7 +253,7 @@ def header_refs(route: Route, headers: Mapping[str, list[str]]) -> tuple[Ref, ..
         if len(values) > 1:
             raise BadRequest(f"The header '{name}' is given twice; give it once.")
         if values and values[0]:
-            refs.append(_ref(named, values[0], named.needs or route.call))
+            refs.append(ref_of(named, values[0], named.needs or route.call))
         elif named.required:
             raise BadRequest(f"{route.call} needs the header '{name}'.")
     return tuple(refs)
@@ -468,97 +284,6 @@ def _fold_alias(fields: dict[str, Any], alias: str, name: str) -> None:
     fields[name] = value
 
 
-def _check_file_name(name: str, value: Any) -> None:
-    """MLflow joins it to an artifact path, so it must be one plain part of a path."""
-    if value is not None:
-        check_artifact_segments([value] if isinstance(value, str) else [""])
-
-
-def _check_inner_path(name: str, value: Any) -> None:
-    """A path below an artifact root. MLflow decodes it several times (``validate_path_is_safe``),
-    so no part of it may mean another one after that. Empty and absent name the root."""
-    if value in (None, ""):
-        return
-    if not isinstance(value, str) or value.startswith("/"):
-        raise BadRequest(f"'{name}' must be a path relative to the artifact root.")
-    check_artifact_segments(value.removesuffix("/").split("/"))
-
-
-def _reader(name: str) -> Reader:
-    """Compile ``metrics[].model_id`` to a function that lists the non-empty values there."""
-    steps = name.split(".")
-    if len(steps) == 1 and not name.endswith("[]"):
-
-        def read_one(fields: Mapping[str, Any]) -> list[Any]:
-            value = fields.get(name)
-            return [] if value is None or value == "" else [value]
-
-        return read_one
-
-    def read(fields: Mapping[str, Any]) -> list[Any]:
-        found: list[Any] = [fields]
-        for step in steps:
-            plain = step.removesuffix("[]")
-            many = step.endswith("[]")
-            following: list[Any] = []
-            for item in found:
-                value = item.get(plain) if isinstance(item, Mapping) else None
-                if value is None:
-                    continue
-                if many and isinstance(value, Mapping):
-                    following.extend(value)  # the keys of a map
-                elif many:
-                    following.extend(value)
-                else:
-                    following.append(value)
-            found = following
-        return [value for value in found if value != ""]
-
-    return read
-
-
-def _ref(named: Named, value: Any, call: str) -> Ref:
-    kind = named.kind
-    field_name = named.where.names[0]
-    if type(value) is not str:
-        raise BadRequest(f"'{field_name}' must be a string.")
-    if _SYNTAX.get(kind, _ID).fullmatch(value) is None:
-        raise BadRequest(_syntax_sentence(kind, field_name))
-    if kind in (RefKind.MODEL, RefKind.EXPERIMENT_NAME) and value != value.strip():
-        # MySQL compares names without their trailing blanks: two spellings, one model.
-        raise BadRequest(f"'{field_name}' must not begin or end with blanks.")
-    if kind is RefKind.ARTIFACT_PATH:
-        segments = value.split("/")
-        check_artifact_segments(segments)
-        if _EXPERIMENT_ID.fullmatch(segments[0]) is None:
-            raise BadRequest(
-                "An artifact path must start with the id of the experiment it belongs to."
-            )
-        value = segments[0]
-    return Ref(kind, value, call)
-
-
-def check_new_name(value: Any, field_name: str) -> str:
-    """The name that a model is to get; it must be one that later requests can use.
-
-    Raises BadRequest when it is missing or not plain text.
-    """
-    if not value:
-        raise BadRequest(f"'{field_name}' is missing or empty; give the model a name.")
-    return _ref(_NEW_NAME, value, field_name).id
-
-
-_NEW_NAME = Named(kind=RefKind.MODEL, where=Where("body", ("name",)))
-
-
-def _syntax_sentence(kind: RefKind, field_name: str) -> str:
-    if kind is RefKind.EXPERIMENT:
-        return f"'{field_name}' must be an experiment id: decimal digits, no leading zero."
-    if kind in _SYNTAX:
-        return f"'{field_name}' must be text without control characters."
-    return f"'{field_name}' is not an id: letters, digits, '_', '-', '.' and ':' only."
-
-
 def narrow_body(call: Call, field_name: str, keep: frozenset[str]) -> None:
     """Take the identifiers not in ``keep`` out of the list at ``field_name`` of the request.
 
@@ -574,5 +299,5 @@ def narrow_body(call: Call, field_name: str, keep: frozenset[str]) -> None:
 def _narrowed(values: list[Any], rest: str, keep: frozenset[str]) -> list[Any]:
     if not rest:
         return [v for v in values if v in keep]
-    read = _reader(rest.removeprefix("."))
+    read = reader(rest.removeprefix("."))
     return [v for v in values if (ids := read(v)) and keep.issuperset(ids)]

@@ -14,8 +14,9 @@ from gateway.authorize import Authorizer
 from gateway.model import Principal
 from gateway.resolve import Ownership, Resolver
 from gateway.roles import RoleMatrix, call_names, parse_roles
+from gateway.routes.call import Call
 from gateway.routes.catalogue import ROUTES
-from gateway.routes.describe import Call, Describer
+from gateway.routes.describe import Describer
 from gateway.routes.schema import schema
 from gateway.settings import Limits
 from gateway.settle import Settler

@@ -15,8 +15,8 @@ import yaml
 
 from gateway.model import Kind, Principal, Reason, Resource
 from gateway.roles import RoleMatrix, parse_roles
+from gateway.routes.call import Call
 from gateway.routes.catalogue import ROUTES
-from gateway.routes.describe import Call
 from gateway.routes.route import Named, Ref, RefKind, Route, kind_of
 from tests.fakes.parts import NAMES, ROLES, World, make_world
 

@@ -10,7 +10,7 @@ import pytest
 from gateway.errors import BadRequest
 from gateway.model import GROUP_TAG, OWNER_TAG, Acl, Kind, Principal, Resource
 from gateway.ownership import ownership_tags
-from gateway.routes.describe import Call
+from gateway.routes.call import Call
 from tests.fakes.parts import World, person
 
 ALICE = person("alice", "data-science")

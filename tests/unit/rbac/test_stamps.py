@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from gateway.model import GROUP_TAG, OWNER_TAG, Principal
+from gateway.routes.call import Call
 from gateway.routes.catalogue import ROUTES
-from gateway.routes.describe import Call
 from gateway.routes.route import Route
 from gateway.stamps import stamp
 

@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 
 from gateway.errors import BadRequest, UnknownEndpoint
+from gateway.routes.call import Call
 from gateway.routes.catalogue import ROUTES
-from gateway.routes.describe import Call, Describer, header_refs, narrow_body
+from gateway.routes.describe import Describer, header_refs, narrow_body
 from gateway.routes.route import RefKind
 from gateway.routes.schema import schema
 
