@@ -15,7 +15,7 @@ from typing import Any
 from gateway.acl.cache import AclCache
 from gateway.acl.store import StoreUnavailable
 from gateway.errors import BadRequest, Unavailable
-from gateway.model import Acl, Kind, Principal, Resource
+from gateway.model import OWNER_TAG, Acl, Kind, Principal, Resource
 from gateway.ownership import first_grants
 from gateway.resolve import Ownership, Resolver
 from gateway.roles import RoleMatrix
@@ -120,7 +120,10 @@ class Settler:
         elif isinstance(answer, Creates):
             await self._created(answer, sent, principal, body)
         elif isinstance(answer, Deletes):
-            await self._acls.drop_acl(Resource(Kind.MODEL, sent[answer.body_field]))
+            gone = Resource(Kind.MODEL, sent[answer.body_field])
+            # Else somebody took the name before we heard of it, and what is there is theirs.
+            if await self._resolver.tags(gone) is None:
+                await self._acls.drop_acl(gone)
         elif isinstance(answer, Learns):
             self._learn(answer, body)
 
@@ -137,7 +140,9 @@ class Settler:
         resource = Resource(answer.kind, created)
         grants = first_grants(answer.kind, principal.name, principal.home_group, self._matrix())
         if not await self._acls.create_acl(resource, principal.name, grants):
-            await self._replace_acl(resource, principal.name, grants)
+            tags = await self._resolver.tags(resource)
+            if tags is None or tags.get(OWNER_TAG) == principal.name:
+                await self._replace_acl(resource, principal.name, grants)
         self._ownership.born(resource)
 
     async def _replace_acl(

@@ -294,6 +294,33 @@ def test_who_takes_the_old_name_during_a_rename_takes_nothing_else(
     assert get_model(there, "alice", old).status == 404
 
 
+@pytest.mark.parametrize("call", ["create", "delete"])
+def test_an_answer_that_comes_late_takes_no_name_back(
+    stack: Stack, relay: Relay, gateway_of: Callable[..., Stack], call: str
+) -> None:
+    """Before the gateway hears that alice's model was made, or deleted, it is carol's name."""
+    here, there = gateway_of([relay.url]), gateway_of([stack.mlflow.url])
+    name = name_of("late")
+    if call == "delete":
+        new_model(here, "alice", name)
+    relay.hold = f"registered-models/{call}".encode()
+    asking = {"create": new_model, "delete": _delete}[call]
+    late = threading.Thread(target=asking, args=(here, "alice", name))
+    late.start()
+    assert relay.held.wait(30)
+    if call == "create":
+        ok(_delete(there, "alice", name))
+    new_model(there, "carol", name)
+    ok(share(there, "carol", "model", name, "user:dave", "reader"))
+    relay.release.set()
+    late.join(30)
+    relay.hold = None
+    assert get_model(there, "alice", name).status == 404
+    assert set(grants_of(there, "carol", "model", name)) == {
+        "user:carol", "group:research", "user:dave",
+    }  # fmt: skip
+
+
 def test_renaming_onto_a_name_with_a_stale_row_gives_its_people_nothing(stack: Stack) -> None:
     stale, mine = name_of("stale"), new_model(stack, "alice")
 

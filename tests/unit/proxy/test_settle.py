@@ -28,9 +28,11 @@ def model(name: str) -> Resource:
 class Making:
     """One create or rename, taken apart so that others can come in between."""
 
-    def __init__(self, world: World, who: Principal, target: str, body: dict[str, Any]) -> None:
+    def __init__(
+        self, world: World, who: Principal, target: str, body: dict[str, Any], method: str = "POST"
+    ) -> None:
         self.world, self.who = world, who
-        self.call: Call = world.call("POST", target, body)
+        self.call: Call = world.call(method, target, body)
         self.moved: Acl | None = None
 
     async def before(self) -> None:
@@ -242,6 +244,32 @@ async def test_a_database_that_ignores_case_lends_nobody_another_spelling(world:
     await one.before()
     assert await grants(world, "Churn") is None
     assert await world.ownership.acl(model("Churn")) is None
+
+
+async def test_a_name_taken_before_a_delete_is_heard_of_keeps_its_new_grants(world: World) -> None:
+    await world.acls.create_acl(model("a"), "user:alice", {"user:alice": "manager"})
+    world.mlflow.models["a"] = ownership_tags(ALICE)
+    deleting = Making(world, ALICE, DELETE, {"name": "a"}, "DELETE")
+    await deleting.before()
+    del world.mlflow.models["a"]
+    taken = creating(world, BOB, "a")
+    await taken.before()
+    world.mlflow.models["a"] = ownership_tags(BOB)
+    await taken.after()
+    mine = {"user:bob": "manager", "group:research": "reader"}
+    await deleting.after()
+    assert await grants(world, "a") == mine
+
+
+async def test_an_answer_that_is_late_takes_no_name_back(world: World) -> None:
+    """Alice's model was deleted and Bob made his of that name before her answer was heard."""
+    late, taken = creating(world, ALICE, "a"), creating(world, BOB, "a")
+    await late.before()
+    await taken.before()
+    world.mlflow.models["a"] = ownership_tags(BOB)
+    await taken.after()
+    await late.after()
+    assert await grants(world, "a") == {"user:bob": "manager", "group:research": "reader"}
 
 
 async def test_a_deleted_model_takes_its_grants_along(world: World) -> None:
