@@ -252,11 +252,6 @@ class AclCache:
         """``Store.drop_acl``. Raises Unavailable."""
         await self._write(self.store.drop_acl(resource), acl_change(resource, ()), former=True)
 
-    async def move_acl(self, old: Resource, new: Resource) -> bool:
-        """``Store.move_acl``. Raises Unavailable."""
-        changes = acl_change(old, ()), acl_change(new, ())
-        return await self._write(self.store.move_acl(old, new), *changes, former=True)
-
     async def put_token(self, token: TokenRecord) -> None:
         """``Store.put_token``. Raises Conflict, Unavailable."""
         await self._write(self.store.put_token(token), Change(TOKEN, token.hash))

@@ -88,18 +88,6 @@ class DynamoDbStore:
                 continue
         raise Conflict(f"{resource} keeps changing; try again.")
 
-    async def move_acl(self, old: Resource, new: Resource) -> bool:
-        for _ in range(_TRIES):
-            source, replaced = await asyncio.gather(self._stored(old), self._stored(new))
-            if source is None or old == new:
-                return source is not None
-            try:
-                await self._take(plan.move(source, new, replaced, self._first_version()))
-            except Conflict:
-                continue
-            return True
-        raise Conflict(f"{old} or {new} keeps changing; try again.")
-
     async def grants_of(self, key: str, kind: Kind) -> Mapping[str, str]:
         return items.role_by_id(await self._indexed(keys.seen_pk(key, kind)))
 

@@ -11,7 +11,7 @@ At most 100 actions in a transaction (docs.aws.amazon.com/amazondynamodb, Transa
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -33,11 +33,6 @@ class Step:
 
     actions: tuple[Action, ...]
     changes: tuple[Change, ...]
-
-    @property
-    def size(self) -> int:
-        """Actions in the transaction, feed rows included."""
-        return len(self.actions) + len(self.changes)
 
 
 def replace(
@@ -75,25 +70,6 @@ def replace(
         steps.append(Step((meta, *(action for _, action in chunk)), (change,)))
         version = following
     return steps
-
-
-def move(
-    source: StoredAcl, new: Resource, replaced: StoredAcl | None, first_version: int
-) -> list[Step]:
-    """The steps that give ``new`` the owner and grants of ``source`` and drop ``source``.
-
-    One step where everything fits; else ``new`` is complete before ``source`` begins to go.
-    """
-    there = replace(new, replaced, source.acl.owner, source.acl.grants, first_version)
-    gone = replace(source.acl.resource, source, None, None, first_version)
-    return _joined([*there, *gone])
-
-
-def _joined(steps: Sequence[Step]) -> list[Step]:
-    if len(steps) == 2 and sum(step.size for step in steps) <= MOST_ACTIONS:
-        first, second = steps
-        return [Step(first.actions + second.actions, first.changes + second.changes)]
-    return list(steps)
 
 
 def _put(item: Item, condition: dict[str, Any] | None = None) -> Action:

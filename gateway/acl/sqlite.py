@@ -76,9 +76,6 @@ class SqliteStore:
     async def drop_acl(self, resource: Resource) -> None:
         await self._run(self._drop, resource)
 
-    async def move_acl(self, old: Resource, new: Resource) -> bool:
-        return await self._run(self._move, old, new)
-
     async def grants_of(self, key: str, kind: Kind) -> Mapping[str, str]:
         return await self._run(rows.read_grants, key, kind)
 
@@ -232,19 +229,6 @@ class SqliteStore:
             if acl is not None:
                 _delete_acl(db, resource)
                 self._feed(db, [acl_change(resource, acl.grants)])
-
-    def _move(self, db: sqlite3.Connection, old: Resource, new: Resource) -> bool:
-        with _transaction(db):
-            source = rows.read_acl(db, old)
-            if source is None or old == new:
-                return source is not None
-            replaced = rows.read_acl(db, new)
-            _delete_acl(db, old)
-            _delete_acl(db, new)
-            lost = () if replaced is None else replaced.grants
-            self._feed(db, [acl_change(old, source.grants), acl_change(new, lost)])
-            self._insert_acl(db, new, source.owner, source.grants)
-        return True
 
     def _put_token(self, db: sqlite3.Connection, token: TokenRecord) -> None:
         with _transaction(db):

@@ -141,12 +141,6 @@ class Store(Protocol):
         """Remove the ACL with all its grants; no error when there is none."""
         ...
 
-    async def move_acl(self, old: Resource, new: Resource) -> bool:
-        """Copy the grants of ``old`` to ``new`` and drop ``old``; False when ``old`` has none.
-
-        Whatever ``new`` had before is replaced."""
-        ...
-
     async def grants_of(self, key: str, kind: Kind) -> Mapping[str, str]:
         """Resource id -> role for one grant key (``user:…``, ``group:…``, ``everyone``)."""
         ...

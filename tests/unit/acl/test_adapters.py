@@ -136,17 +136,17 @@ def test_no_step_is_larger_than_a_transaction() -> None:
     for steps in (
         plan.replace(EXPERIMENT, None, None, grants, 1),
         plan.replace(EXPERIMENT, before, None, None, 0),
-        plan.move(before, Resource(Kind.EXPERIMENT, "new"), None, 9),
     ):
         assert len(steps) > 1
-        assert all(step.size <= plan.MOST_ACTIONS for step in steps)
+        sizes = [len(step.actions) + len(step.changes) for step in steps]
+        assert max(sizes) <= plan.MOST_ACTIONS
         assert all(step.changes[0].principals for step in steps)
 
 
-def test_a_small_move_is_one_transaction() -> None:
+def test_a_small_change_is_one_transaction() -> None:
     before = StoredAcl(Acl(EXPERIMENT, None, {"user:a": "reader"}, 7), 7)
-    (step,) = plan.move(before, Resource(Kind.EXPERIMENT, "new"), None, 9)
-    assert [change.name for change in step.changes] == ["experiment:new", "experiment:17"]
+    (step,) = plan.replace(EXPERIMENT, before, None, {"user:b": "editor"}, 0)
+    assert set(step.changes[0].principals) == {"user:a", "user:b"}
 
 
 # -- what is wrong, in a sentence --

@@ -34,7 +34,6 @@ steps = st.lists(
         st.tuples(st.just("set"), who, ids, st.sampled_from(KEYS), st.sampled_from(ROLES)),
         st.tuples(st.just("remove"), who, ids, st.sampled_from(KEYS)),
         st.tuples(st.just("drop"), who, ids),
-        st.tuples(st.just("move"), who, ids, ids),
         st.tuples(st.just("start reading"), who, ids),
         st.tuples(st.just("poll"), who),
         st.tuples(st.just("read"), who),
@@ -82,9 +81,6 @@ async def write(cache: AclCache, model: Model, step: tuple[str, ...]) -> None:
         case "drop":
             await cache.drop_acl(here)
             model.pop(target, None)
-        case "move":
-            if await cache.move_acl(here, resource(rest[0])):
-                model[rest[0]] = model.pop(target)
 
 
 async def play(plan: list[tuple[str, ...]], fresh: Callable[[], SqliteStore]) -> None:
