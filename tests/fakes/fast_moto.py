@@ -1,4 +1,5 @@
-"""moto with its slow habits taken out, so that tests of thousands of items take seconds.
+"""moto with its slow habits taken out, so that tests of thousands of items take seconds, and one
+call after the other: moto updates a new item in two steps, and another thread read the first.
 
 For each action of a transaction moto copies the whole table, and for each query it sorts the whole
 table. Here a copy is made of the partitions that the transaction names, once, and a query
@@ -18,6 +19,7 @@ from typing import Any
 
 import botocore.session
 from botocore.loaders import create_loader
+from moto.core.botocore_stubber import BotocoreStubber
 from moto.core.serialize import BaseJSONSerializer
 from moto.dynamodb.models import DynamoDBBackend
 from moto.dynamodb.models.table import Table
@@ -26,6 +28,7 @@ _transact = DynamoDBBackend.transact_write_items
 _query = Table.query
 _all_items = Table.all_items
 _map = BaseJSONSerializer._serialize_type_map
+_process = BotocoreStubber.process_request
 
 
 def speed_up() -> None:
@@ -36,9 +39,18 @@ def speed_up() -> None:
     Table.all_items = _items_looked_for  # type: ignore[method-assign]
     BaseJSONSerializer._serialize_type_map = _map_as_json  # type: ignore[method-assign]
     Table.__deepcopy__ = _copy_of_partitions  # type: ignore[attr-defined]
+    BotocoreStubber.process_request = _one_at_a_time  # type: ignore[method-assign]
 
 
 _one_loader = functools.cache(create_loader)
+
+
+_at_work = threading.RLock()
+
+
+def _one_at_a_time(self: Any, request: Any) -> Any:
+    with _at_work:
+        return _process(self, request)
 
 
 class _Now(threading.local):
