@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from playwright.async_api import expect
+from playwright.async_api import Page, expect
 
 from tests.browser.conftest import NewPage, Site, eventually, sign_in, whoami
 from tests.browser.tools import axe_core
@@ -44,6 +44,16 @@ def create(name: str, variables: dict[str, str], folder: Path) -> subprocess.Com
     )
 
 
+async def until_listed(page: Page, url: str, name: str) -> None:
+    """Open a page until it lists ``name``: the other gateways know of it a moment later."""
+
+    async def listed() -> bool:
+        await page.goto(url)
+        return await page.get_by_role("link", name=name, exact=True).is_visible()
+
+    await eventually(listed)
+
+
 async def test_alice_shares_with_carol_who_sees_it(site: Site, person: NewPage) -> None:
     name = name_of("churn")
     number = made(site, name)
@@ -64,11 +74,7 @@ async def test_alice_shares_with_carol_who_sees_it(site: Site, person: NewPage) 
     await expect(alice.get_by_role("status")).to_contain_text("Saved")
     await alice.screenshot(path=str(site.folder / "console-share.png"))
 
-    async def is_on_her_page() -> bool:
-        await carol.reload()
-        return await carol.get_by_role("link", name=name, exact=True).is_visible()
-
-    await eventually(is_on_her_page)
+    await until_listed(carol, site.url + "/access/", name)
     await expect(carol.get_by_text("through group research").first).to_be_visible()
     await carol.screenshot(path=str(site.folder / "console-overview.png"))
     await carol.get_by_role("link", name=name, exact=True).click()
@@ -176,8 +182,7 @@ async def test_a_token_made_in_the_page_works_with_the_real_client(
     name = name_of("page")
     done = await asyncio.to_thread(create, name, lines, tmp_path)
     assert done.returncode == 0, done.stderr[-2000:]
-    await page.goto(site.url + "/access/")
-    await expect(page.get_by_role("link", name=name, exact=True)).to_be_visible()
+    await until_listed(page, site.url + "/access/", name)
     await page.goto(site.url + "/access/tokens")
     assert secret not in await page.content()
     await page.get_by_role("button", name="Revoke from the page").click()
@@ -201,8 +206,7 @@ async def test_a_service_account_made_in_the_page_works_with_the_real_client(
     done = await asyncio.to_thread(create, name, variables, tmp_path)
     assert done.returncode == 0, done.stderr[-2000:]
     # The team of the account sees what it made, and the account's token.
-    await page.goto(site.url + "/access/")
-    await expect(page.get_by_role("link", name=name, exact=True)).to_be_visible()
+    await until_listed(page, site.url + "/access/", name)
     bob = await person()
     await sign_in(bob, site, "bob", "/access/services")
     await bob.screenshot(path=str(site.folder / "console-services.png"))
