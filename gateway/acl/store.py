@@ -55,6 +55,11 @@ class PersonRecord:
     home_group: str | None
     seen: float
 
+    @property
+    def teamless(self) -> bool:
+        """Whether this is an identity provider's own service, which no team here manages."""
+        return self.name.startswith("service:") and not self.groups
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SessionRecord:

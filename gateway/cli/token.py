@@ -108,8 +108,8 @@ async def _issue(
     clock = SystemClock()
     person = await store.get_person(principal)
     group = args.group
-    teamless = principal.startswith("service:") and not (person is not None and person.groups)
-    if teamless and (group is not None or person is None):
+    new = person is None and principal.startswith("service:")
+    if new or (person is not None and person.teamless and group is not None):
         if group is None:
             raise Stop("a new service account needs --group: the team that it belongs to")
         person = PersonRecord(name=principal, groups=(group,), home_group=group, seen=clock.now())

@@ -76,8 +76,7 @@ class ApiToken:
     async def _identified(self, record: TokenRecord) -> Identified:
         person = await self._directory.person(record.principal)
         # A provider's own service is recorded without a team: its token keeps what it was given.
-        teamless = record.principal.startswith("service:") and person and not person.groups
-        newest = record if person is None or teamless else person
+        newest = record if person is None or person.teamless else person
         principal = principal_of(
             record.principal,
             tuple(newest.groups),

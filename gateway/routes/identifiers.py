@@ -64,6 +64,10 @@ def reader(name: str) -> Reader:
 
 
 def ref_of(named: Named, value: Any, call: str) -> Ref:
+    """The ref that a value at the place of ``named`` is; its resources must allow ``call``.
+
+    Raises BadRequest for what is no identifier of that kind.
+    """
     kind = named.kind
     field_name = named.where.names[0]
     if type(value) is not str:

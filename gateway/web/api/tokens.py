@@ -138,8 +138,7 @@ class TokensApi:
                 "A service account is spelled service:NAME: letters, digits, '.', '_', '-', '@'."
             )
         service = await self._acls.person(owner)
-        teamless = service is not None and not service.groups
-        if service is None or (teamless and caller.admin and call.body.get("group")):
+        if service is None or (service.teamless and caller.admin and call.body.get("group")):
             service = await self._new_service(call, owner)
             return service.groups, service.home_group, service
         await self._may_act_for(caller, owner)
@@ -167,7 +166,7 @@ class TokensApi:
         if await self._acls.create_person(account):
             return
         known = await self._acls.person(account.name)
-        if not caller.admin or known is None or known.groups:
+        if not caller.admin or known is None or not known.teamless:
             raise BadRequest(f"{account.name} is there already; look at it once more.")
         await self._acls.put_person(account)
 

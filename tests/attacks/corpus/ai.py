@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from tests.attacks.attempt import BAD, DENIED, Attempt, Request, post, send
+from tests.attacks.attempt import BAD, DENIED, Attempt, Request, new_trace, post, send
 
 A = "/api/2.0/mlflow"
 V3 = "/api/3.0/mlflow"
@@ -148,17 +148,7 @@ def _spent(key: str) -> dict[str, str]:
 
 
 def _trace(key: str) -> Request:
-    info = {
-        "trace_id": "tr-@NEW_HEX@",
-        "trace_location": {
-            "type": "MLFLOW_EXPERIMENT",
-            "mlflow_experiment": {"experiment_id": "@EC@"},
-        },
-        "request_time": "2026-01-02T00:00:00Z",
-        "state": "OK",
-        "trace_metadata": _spent(key),
-    }
-    return post(f"{V3}/traces", {"trace": {"trace_info": info}})
+    return post(f"{V3}/traces", new_trace("tr-@NEW_HEX@", trace_metadata=_spent(key)))
 
 
 _PAIRS = [

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from tests.attacks.attempt import BAD, DENIED, NOTHING, Attempt, get, post, send
+from tests.attacks.attempt import BAD, DENIED, NOTHING, Attempt, get, new_trace, post, send
 
 A = "/api/2.0/mlflow"
 V3 = "/api/3.0/mlflow"
@@ -16,21 +14,6 @@ _NO_L = {"@L@": "@NO_L@"}
 _NO_D = {"@D@": "@NO_D@"}
 _SOURCE = {"source_type": "HUMAN", "source_id": "carol"}
 _VERDICT = {"assessment_name": "v", "source": _SOURCE, "feedback": {"value": True}}
-
-
-def _info(trace: str, experiment: str = "@EC@", **more: Any) -> dict[str, Any]:
-    info: dict[str, Any] = {
-        "trace_id": trace,
-        "trace_location": {
-            "type": "MLFLOW_EXPERIMENT",
-            "mlflow_experiment": {"experiment_id": experiment},
-        },
-        "request_preview": "@NOW@",
-        "request_time": "2026-01-02T00:00:00Z",
-        "state": "OK",
-        **more,
-    }
-    return {"trace": {"trace_info": info}}
 
 
 TRACES = (
@@ -95,20 +78,20 @@ TRACES = (
     Attempt(
         "trace-move",
         "writing a known trace id again moves the trace to the writer's experiment",
-        post(f"{V3}/traces", _info("@T@")),
+        post(f"{V3}/traces", new_trace("@T@")),
         DENIED,
         direct="changes",
     ),
     Attempt(
         "trace-overwrite-in-place",
         "the same without moving it",
-        post(f"{V3}/traces", _info("@T@", "@E@")),
+        post(f"{V3}/traces", new_trace("@T@", "@E@")),
         direct="changes",
     ),
     Attempt(
         "trace-create-in-foreign",
         "the experiment is nested",
-        post(f"{V3}/traces", _info("@NO_T@", "@E@")),
+        post(f"{V3}/traces", new_trace("@NO_T@", "@E@")),
         direct="changes",
         twin=_NO_E,
     ),
@@ -123,7 +106,7 @@ TRACES = (
         "an assessment inside names another trace",
         post(
             f"{V3}/traces",
-            _info("tr-@NEW_HEX@", assessments=[{**_VERDICT, "trace_id": "@T@"}]),
+            new_trace("tr-@NEW_HEX@", assessments=[{**_VERDICT, "trace_id": "@T@"}]),
         ),
         DENIED,
     ),
@@ -132,7 +115,7 @@ TRACES = (
         "an assessment inside takes the id of somebody else's and is merged over it",
         post(
             f"{V3}/traces",
-            _info("tr-@NEW_HEX@", assessments=[{**_VERDICT, "assessment_id": "@AS@"}]),
+            new_trace("tr-@NEW_HEX@", assessments=[{**_VERDICT, "assessment_id": "@AS@"}]),
         ),
     ),
     Attempt(
@@ -140,7 +123,7 @@ TRACES = (
         "an assessment that overrides another's: deleting it makes the other valid again",
         post(
             f"{V3}/traces",
-            _info("tr-@NEW_HEX@", assessments=[{**_VERDICT, "overrides": "@AS@"}]),
+            new_trace("tr-@NEW_HEX@", assessments=[{**_VERDICT, "overrides": "@AS@"}]),
         ),
     ),
     Attempt(
@@ -148,7 +131,7 @@ TRACES = (
         "the tag says where MLflow reads the spans",
         post(
             f"{V3}/traces",
-            _info(
+            new_trace(
                 "tr-@NEW_HEX@",
                 tags={"mlflow.artifactLocation": "mlflow-artifacts:/@E@/@R@/artifacts"},
             ),
@@ -228,7 +211,7 @@ TRACES = (
         "or is made so",
         post(
             f"{V3}/traces",
-            _info(
+            new_trace(
                 "tr-@NEW_HEX@",
                 tags={
                     "mlflow.trace.spansLocation": "ARCHIVE_REPO",

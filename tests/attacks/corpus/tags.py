@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from typing import Literal
 
-from tests.attacks.attempt import BAD, DENIED, Attempt, Expect, Request, post, send
+from tests.attacks.attempt import BAD, DENIED, Attempt, Expect, Request, new_trace, post, send
 
 A = "/api/2.0/mlflow"
 V3 = "/api/3.0/mlflow"
@@ -149,23 +149,7 @@ PLACES = (
     _on("trace-set-v2", send("PATCH", f"{A}/traces/@TC@/tags", _OWNER)),
     _on(
         "trace-create",
-        post(
-            f"{V3}/traces",
-            {
-                "trace": {
-                    "trace_info": {
-                        "trace_id": "tr-@NEW_HEX@",
-                        "trace_location": {
-                            "type": "MLFLOW_EXPERIMENT",
-                            "mlflow_experiment": {"experiment_id": "@EC@"},
-                        },
-                        "request_time": "2026-01-02T00:00:00Z",
-                        "state": "OK",
-                        "tags": {"mlgate.owner": "user:bob"},
-                    }
-                }
-            },
-        ),
+        post(f"{V3}/traces", new_trace("tr-@NEW_HEX@", tags={"mlgate.owner": "user:bob"})),
     ),
     _on(
         "trace-create-v2",
