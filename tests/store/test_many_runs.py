@@ -177,7 +177,8 @@ def marks(dynamo: Any) -> list[dict[str, Any]]:
 def test_a_deletion_that_takes_too_long_says_so_and_goes_on(
     dynamo: Any, fake: FakeDynamoDb, pauses: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    put_runs(dynamo, 36, ended=True)
+    runs = 5 * keys.SHARDS + 1  # whatever their ids are, one shard has six: three full pages
+    put_runs(dynamo, runs, ended=True)
     monkeypatch.setattr("dynamodb_store.tracking.move_runs._A_QUERY", 2)
 
     def slow(operation: str, parameters: dict[str, Any]) -> None:
@@ -192,7 +193,7 @@ def test_a_deletion_that_takes_too_long_says_so_and_goes_on(
         assert len(marks(dynamo)) > before
     fake.faults.clear()
     dynamo.delete_experiment("0")
-    assert len(marks(dynamo)) == 36
+    assert len(marks(dynamo)) == runs
 
 
 def test_runs_that_change_meanwhile_are_moved_one_by_one(dynamo: Any, fake: FakeDynamoDb) -> None:
