@@ -13,10 +13,13 @@ from hypothesis import HealthCheck, settings
 from tests.dynamodb_local import started
 from tests.stack import Stack, start_stack
 
-# How long an example takes says how busy the machine is, not whether the code is right.
+# How long an example takes says how busy the machine is, not whether the code is right. The same
+# examples each time, so that a failure is the change's; `pytest --hypothesis-profile search` draws
+# new ones.
 settings.register_profile(
-    "mlgate", deadline=None, suppress_health_check=[HealthCheck.too_slow], print_blob=True
+    "search", deadline=None, suppress_health_check=[HealthCheck.too_slow], print_blob=True
 )
+settings.register_profile("mlgate", settings.get_profile("search"), derandomize=True)
 settings.load_profile("mlgate")
 
 # Read before the fixture below clears the environment.
