@@ -130,14 +130,15 @@ def _both(query: Mapping[str, Any], body: Mapping[str, Any]) -> Mapping[str, Any
 def _check_file_name(name: str, value: Any) -> None:
     """MLflow joins it to an artifact path, so it must be one plain part of a path."""
     if value is not None:
-        check_artifact_segments([value] if isinstance(value, str) else [""])
+        check_artifact_segments([value] if isinstance(value, str) else [""], f"'{name}'")
 
 
 def _check_inner_path(name: str, value: Any) -> None:
-    """A path below an artifact root. MLflow decodes it several times (``validate_path_is_safe``),
-    so no part of it may mean another one after that. Empty and absent name the root."""
+    """A path below an artifact root or an address. MLflow decodes it several times
+    (``validate_path_is_safe``), so no part of it may mean another one after that. Empty and absent
+    name the root."""
     if value in (None, ""):
         return
     if not isinstance(value, str) or value.startswith("/"):
-        raise BadRequest(f"'{name}' must be a path relative to the artifact root.")
-    check_artifact_segments(value.removesuffix("/").split("/"))
+        raise BadRequest(f"'{name}' must be a relative path.")
+    check_artifact_segments(value.removesuffix("/").split("/"), f"'{name}'")

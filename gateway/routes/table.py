@@ -104,7 +104,7 @@ def _remarks(route: Route) -> list[str]:
             "makes more of it than a scorer is for admins"
         )
     if route.forbidden_tags:
-        said.append("no tags that say where data is")
+        said.append("admins only: tags " + ", ".join(f"`{key}`" for key in route.forbidden_tags))
     needed: dict[str, list[str]] = {}
     for need in route.tag_needs:
         unless = f" (not `{'`, `'.join(need.but)}`)" if need.but else ""

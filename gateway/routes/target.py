@@ -82,8 +82,9 @@ def encode_path(segments: Sequence[str]) -> str:
     return "/" + "/".join(quote(s, safe="-._~") for s in segments)
 
 
-def check_artifact_segments(segments: Sequence[str]) -> None:
-    """Refuse what MLflow's artifact handlers would read as another path.
+def check_artifact_segments(segments: Sequence[str], name: str = "An artifact path") -> None:
+    """Refuse what MLflow's artifact handlers would read as another path; ``name`` is how an error
+    calls the whole.
 
     ``validate_path_is_safe`` (mlflow/utils/uri.py) decodes up to ten times and goes through
     urlparse, so ``%``, ``?``, ``#``, ``;`` and blanks at the ends change what is opened.
@@ -91,11 +92,11 @@ def check_artifact_segments(segments: Sequence[str]) -> None:
     for segment in segments:
         if segment in ("", ".", "..") or _ARTIFACT_SEGMENT_REFUSES.search(segment):
             raise BadRequest(
-                "An artifact path must not contain empty, '.' or '..' parts, '%', '?', '#', ';', "
-                "a backslash, or blanks at either end of a part; rename the file."
+                f"{name} must not contain empty, '.' or '..' parts, '%', '?', '#', ';', "
+                "a backslash, or blanks at either end of a part."
             )
         if "/" in segment or _CONTROL.search(segment):
-            raise BadRequest("An artifact path must not contain control characters.")
+            raise BadRequest(f"{name} must not contain control characters.")
 
 
 def parse_query(raw: str) -> dict[str, list[str]]:
