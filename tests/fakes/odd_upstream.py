@@ -85,7 +85,7 @@ class FakeExchange:
     def reset(self) -> None:
         """Close with RST instead of FIN."""
         sock = self.writer.get_extra_info("socket")
-        if sock is None:  # the client was faster
+        if sock is None or sock.fileno() < 0:  # the client was faster: uvloop's way, asyncio's
             return
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self.writer.transport.abort()
@@ -104,6 +104,7 @@ class FakeOddUpstream:
         self.failures: list[BaseException] = []
         self._tls = tls
         self._port = 0
+        self._kept: socket.socket | None = None
         self._server: asyncio.Server | None = None
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -118,15 +119,23 @@ class FakeOddUpstream:
 
     async def __aexit__(self, *_: object) -> None:
         await self.stop()
+        if self._kept is not None:
+            self._kept.close()
         for failure in self.failures:
             raise failure
 
     async def listen(self) -> None:
         """Listen, on the same port as before when stopped in between."""
+        if self._kept is None:
+            # Bound and not listening: while this server is down its port refuses, and nobody
+            # else on the machine is given it.
+            self._kept = socket.socket()
+            self._kept.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            self._kept.bind(("127.0.0.1", 0))
+            self._port = self._kept.getsockname()[1]
         self._server = await asyncio.start_server(
-            self._run, "127.0.0.1", self._port, ssl=self._tls, limit=1 << 20
+            self._run, "127.0.0.1", self._port, ssl=self._tls, limit=1 << 20, reuse_address=True
         )
-        self._port = self._server.sockets[0].getsockname()[1]
 
     async def stop(self) -> None:
         """Close the listener and every connection."""
@@ -156,9 +165,10 @@ class FakeOddUpstream:
 
 
 async def until(condition: Callable[[], object]) -> None:
-    """Let the loop turn until ``condition`` holds; the test's timeout ends a vain wait."""
-    while not condition():  # noqa: ASYNC110
-        await asyncio.sleep(0)
+    """Let the loop turn until ``condition`` holds; a vain wait ends after a minute."""
+    async with asyncio.timeout(60):
+        while not condition():  # noqa: ASYNC110
+            await asyncio.sleep(0)
 
 
 def plain(body: bytes, *extra: bytes) -> bytes:

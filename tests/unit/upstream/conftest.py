@@ -2,6 +2,7 @@ import asyncio
 import datetime
 import ipaddress
 from dataclasses import dataclass
+from typing import Any
 
 import pytest
 import uvloop
@@ -37,6 +38,40 @@ async def make_pool():
     yield make
     for pool in pools:
         await pool.close()
+
+
+class FakeLoopTime:
+    """The loop of a pool, whose time goes on by ``advance`` only.
+
+    So that a bound of time can be told from a machine that has something else to do.
+    """
+
+    def __init__(self, pool: UpstreamPool) -> None:
+        self._loop = pool._loop
+        self._now = self._loop.time()
+        self._timers: list[tuple[float, asyncio.Handle]] = []
+        pool._loop = self  # before its first connection
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._loop, name)
+
+    def time(self) -> float:
+        return self._now
+
+    def call_later(self, delay: float, callback: Any, *args: Any) -> asyncio.Handle:
+        handle = asyncio.Handle(callback, args, self._loop)
+        self._timers.append((self._now + delay, handle))
+        return handle
+
+    def advance(self, seconds: float) -> None:
+        end = self._now + seconds
+        while due := [timer for timer in self._timers if timer[0] <= end]:
+            first = min(due, key=lambda timer: timer[0])
+            self._timers.remove(first)
+            self._now = first[0]
+            if not first[1].cancelled():
+                first[1]._run()
+        self._now = end
 
 
 @dataclass(frozen=True)

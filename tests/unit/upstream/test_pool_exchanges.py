@@ -8,7 +8,8 @@ import pytest
 from gateway.errors import BadRequest
 from gateway.settings import Secret
 from gateway.upstream import AnswerTooLarge, Cut, CutBody, Garbled, NotSent
-from tests.fakes.odd_upstream import FakeOddUpstream, always, chunked, once, plain
+from tests.fakes.odd_upstream import FakeOddUpstream, always, chunked, once, plain, until
+from tests.unit.upstream.conftest import FakeLoopTime
 
 OK = b"HTTP/1.1 200 OK\r\n"
 
@@ -210,22 +211,34 @@ async def test_server_that_stops_in_the_body_is_given_up(make_pool):
         await exchange.closed()
 
     async with FakeOddUpstream(script) as upstream:
-        answer = await get(make_pool(upstream.url, answer_seconds=0.05))
+        pool = make_pool(upstream.url, answer_seconds=30.0)
+        clock = FakeLoopTime(pool)
+        answer = await get(pool)
+        reading = asyncio.create_task(answer.read(1000))
+        clock.advance(29)
+        await asyncio.sleep(0)
+        assert not reading.done()
+        clock.advance(2)
         with pytest.raises(CutBody, match="nothing came"):
-            await answer.read(1000)
+            await reading
 
 
 async def test_slow_server_within_the_time_is_waited_for(make_pool):
-    """Each byte starts the time anew: 40 of them take longer than answer_seconds."""
+    """Each byte starts the time anew: all of them take longer than answer_seconds."""
 
     async def script(exchange):
         await exchange.request()
+        (connection,) = pool._all
         for byte in plain(b"x" * 10):
+            clock.advance(20)
             exchange.writer.write(bytes([byte]))
-            await asyncio.sleep(0.01)
+            # Until it is heard: no time runs after the last one.
+            await until(lambda: connection.waiting_since in (0.0, clock.time()))
 
     async with FakeOddUpstream(script) as upstream:
-        answer = await get(make_pool(upstream.url, answer_seconds=0.3))
+        pool = make_pool(upstream.url, answer_seconds=30.0)
+        clock = FakeLoopTime(pool)
+        answer = await get(pool)
         assert answer.body_if_complete() == b"x" * 10
 
 

@@ -8,7 +8,8 @@ import pytest
 from gateway.errors import BadRequest
 from gateway.upstream import Cut, CutBody
 from gateway.upstream.connection import READ_AHEAD
-from tests.fakes.odd_upstream import FakeOddUpstream, plain
+from tests.fakes.odd_upstream import FakeOddUpstream, plain, until
+from tests.unit.upstream.conftest import FakeLoopTime
 
 BLOCK = bytes(range(256)) * 256
 BIG = 64 * 1024 * 1024
@@ -117,10 +118,12 @@ async def test_reader_that_stops_reading_does_not_time_out(make_pool):
             await exchange.send(BLOCK)
 
     async with FakeOddUpstream(script) as upstream:
-        answer = await make_pool(upstream.url, answer_seconds=0.05).request(
-            "GET", "/", [], repeatable=True
-        )
-        await asyncio.sleep(0.2)
+        pool = make_pool(upstream.url, answer_seconds=30.0)
+        clock = FakeLoopTime(pool)
+        answer = await pool.request("GET", "/", [], repeatable=True)
+        (connection,) = pool._all
+        await until(lambda: not connection.waiting_since)
+        clock.advance(300)
         assert len(await answer.read(8 * 1024 * 1024)) == 4 * 1024 * 1024
 
 
@@ -304,11 +307,13 @@ async def test_server_that_stops_reading_is_given_up(make_pool):
 async def test_slow_sender_does_not_time_out(make_pool):
     async def source():
         for _ in range(4):
-            await asyncio.sleep(0.06)
+            clock.advance(60)
             yield b"x"
 
     async with FakeOddUpstream(echo_digest) as upstream:
-        answer = await put(make_pool(upstream.url, answer_seconds=0.05), source())
+        pool = make_pool(upstream.url, answer_seconds=30.0)
+        clock = FakeLoopTime(pool)
+        answer = await put(pool, source())
         assert answer.body_if_complete() == hashlib.sha256(b"xxxx").hexdigest().encode()
 
 
