@@ -152,10 +152,13 @@ def test_nothing_runs_that_was_not_among_the_refs(
 
 
 def test_the_strategy_writes_documents_that_are_read() -> None:
-    """Guards the test above against refusing everything."""
+    """Guards the test above against refusing everything.
+
+    The same documents each time: of random ones, too few are read once in a few hundred times.
+    """
     read = []
 
-    @settings(max_examples=40, deadline=None, database=None)
+    @settings(max_examples=40, deadline=None, database=None, derandomize=True)
     @given(data=st.data())
     def count(data: st.DataObject) -> None:
         writer = Writer(data)
