@@ -70,8 +70,12 @@ async def test_a_revoked_token_is_dead_elsewhere_after_one_poll(stores: Stores) 
 
 _OTHER_PROCESS = """
 import asyncio, sys
+from gateway.acl import sqlite
 from gateway.acl.sqlite import SqliteStore
 from gateway.model import Kind, Resource
+
+# SQLite is not fair: on a slow disk one writer waits until the other has done all of its work.
+sqlite._BUSY_SECONDS = 60.0
 
 async def main(path, name):
     store = SqliteStore(path)

@@ -244,7 +244,10 @@ def test_a_command_line_that_is_not_understood_is_status_2(
     [(), ("up",), ("serve",), ("check",), ("routes",), ("can",), ("token",), ("acl",),
      ("acl", "import"), ("acl", "reconcile"), ("acl", "grant"), ("token", "create")],
 )  # fmt: skip
-def test_every_command_has_help(words: tuple[str, ...], mlgate: Mlgate) -> None:
+def test_every_command_has_help(
+    words: tuple[str, ...], mlgate: Mlgate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")  # a terminal, and what sets this, may be wider
     done = mlgate(*words, "--help")
     assert done.status == 0
     assert max(len(line) for line in done.out.splitlines()) <= 100
