@@ -27,7 +27,7 @@ def live_routes() -> frozenset[tuple[str, str]]:
         capture_output=True,
         text=True,
         check=True,
-        timeout=120,
+        timeout=600,  # a busy machine that compiles MLflow first needs more than a minute
     )
     return frozenset((method, template) for method, template in json.loads(done.stdout))
 

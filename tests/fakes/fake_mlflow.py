@@ -16,6 +16,12 @@ PAGE = 2
 PROMPT = "mlflow.prompt.is_prompt"
 
 
+class _Server(ThreadingHTTPServer):
+    # ``check`` asks eight things at once; of a shorter queue the kernel drops the last, which try
+    # again after one second, three, seven, and are given up after ten.
+    request_queue_size = 128
+
+
 @dataclass
 class FakeMlflow:
     """``runs``: id -> (experiment id, user), oldest first. ``own``: answers below /access."""
@@ -50,7 +56,7 @@ class FakeMlflow:
             def log_message(self, *_: object) -> None:
                 pass
 
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._server = _Server(("127.0.0.1", 0), Handler)
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.01,))
         self._thread.start()
         return self
