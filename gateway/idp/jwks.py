@@ -99,9 +99,13 @@ class KeyCache:
         return key
 
     async def _ask_again(self, kid: str | None) -> KeySet:
-        if self._flight is not None or self._may_ask(kid):
+        if self._flight is not None:
             await self._refresh()
-            if self._keys is not None and not self._keys.has(kid):
+        # Again where that did not find it: it may have read the keys before this one was
+        # published, and says nothing of it then.
+        if not self._has(kid) and self._may_ask(kid):
+            await self._refresh()
+            if self._keys is not None and not self._has(kid):
                 self._ration(kid)
         if self._keys is None:
             raise Unavailable(
@@ -109,6 +113,9 @@ class KeyCache:
                 detail=f"{self._name}: {self.problem}",
             )
         return self._keys
+
+    def _has(self, kid: str | None) -> bool:
+        return self._keys is not None and self._keys.has(kid)
 
     def _may_ask(self, kid: str | None) -> bool:
         now = self._clock.monotonic()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Callable
 from typing import Any
 
@@ -13,7 +14,7 @@ from gateway.errors import Unauthenticated, Unavailable
 from gateway.idp.discovery import IssuerClient
 from gateway.idp.jwks import MAX_ABSENT, FetchFailed, KeyCache
 from gateway.idp.keys import BadKeys, KeySet, parse_jwks
-from tests.fakes.fake_issuer import FakeIssuer
+from tests.fakes.fake_issuer import FakeIssuer, jwk_of, rsa_key
 from tests.fakes.fake_issuer_clock import FakeClock
 
 ALICE = "user:alice@example.com"
@@ -83,6 +84,40 @@ async def test_quick_rotations_are_each_followed(chain: Identify, issuer: FakeIs
     for number in (1, 2, 3):
         issuer.rotate(number)
         assert await name_of(chain, issuer.token()) == ALICE
+
+
+async def test_a_key_published_while_the_keys_were_being_fetched_is_found(clock: FakeClock) -> None:
+    """It was believed absent for a minute: the answer under way was from before it."""
+
+    def keys_of(number: int) -> KeySet:
+        jwk = jwk_of(rsa_key(number), kid=f"k{number}", use="sig", alg="RS256")
+        return parse_jwks(json.dumps({"keys": [jwk]}).encode(), ("RS256",))
+
+    published = keys_of(0)
+    asked, answer = asyncio.Event(), asyncio.Event()
+    fetches = 0
+
+    async def fetch() -> KeySet:
+        nonlocal fetches
+        fetches += 1
+        as_asked = published
+        asked.set()
+        await answer.wait()
+        return as_asked
+
+    cache = KeyCache("x", fetch, clock, sleep=clock.sleep)
+    cache.start()
+    await asked.wait()
+    published = keys_of(1)
+    asking = [asyncio.create_task(cache.key("k1", "RS256")) for _ in range(20)]
+    invented = asyncio.create_task(cache.key("invented", "RS256"))
+    await asyncio.sleep(0)
+    answer.set()
+    assert {(await one).kid for one in asking} == {"k1"}
+    with pytest.raises(Unauthenticated):
+        await invented
+    assert fetches == 2
+    await cache.stop()
 
 
 async def test_a_withdrawn_key_stops_working_at_the_next_refresh(
