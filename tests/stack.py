@@ -35,20 +35,28 @@ PEOPLE: Mapping[str, tuple[str, ...]] = {
     "carol": ("research",),
     "dave": ("mlflow-admins",),
 }
-START_SECONDS = 120.0
+START_SECONDS = 300.0
+"""MLflow makes its tables first, and two of them may start at once on a busy machine."""
 
 
-def free_port() -> int:
-    """A port that was free a moment ago.
+def free_port(row: int = 1) -> int:
+    """A port that nobody else is given while this process lives; ``row``: so many, side by side.
 
-    Below the range from which the system takes ports of outgoing connections, so that none of
-    those takes it before our server does; at random, because tests run side by side.
+    It stays bound here, so that neither a test that runs beside us nor the system, for a connection
+    that goes out, takes it in the seconds until our server listens. Nobody listens meanwhile: who
+    connects is refused. Servers may bind it nevertheless: all of them set SO_REUSEADDR.
     """
     while True:
-        port = random.randrange(20_000, 32_000)
-        with socket.socket() as probe, contextlib.suppress(OSError):
-            probe.bind(("127.0.0.1", port))
-            return port
+        first = random.randrange(20_000, 32_000)
+        with contextlib.ExitStack() as opened:
+            held = [opened.enter_context(socket.socket()) for _ in range(row)]
+            with contextlib.suppress(OSError):
+                for number, one in enumerate(held):
+                    one.bind(("127.0.0.1", first + number))  # fails when somebody has it in any way
+                    one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                for one in held:
+                    one.detach()  # closed when this process ends
+                return first
 
 
 @dataclass

@@ -16,7 +16,7 @@ from mlflow.exceptions import RestException
 
 from tests.e2e.world import OWN, get_experiment, name_of, new_experiment, ok, refused, share
 from tests.fakes.fake_issuer import FakeIssuer
-from tests.stack import Answer, Process, Stack, http, make_tokens, start_gateway
+from tests.stack import Answer, Process, Stack, free_port, http, make_tokens, start_gateway
 
 pytestmark = [pytest.mark.e2e, pytest.mark.filterwarnings("ignore")]
 
@@ -25,7 +25,7 @@ class LiveIssuer:
     """A FakeIssuer that listens, in a thread with its own event loop."""
 
     def __init__(self) -> None:
-        self.fake = FakeIssuer()
+        self.fake = FakeIssuer(free_port())  # it stays its own while it is down
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
         self._thread.start()
@@ -247,5 +247,5 @@ def test_a_gateway_starts_while_its_provider_is_down_and_recovers(
         assert ok(late.call("alice", "GET", f"{OWN}/whoami"))["principal"] == "user:alice"
     finally:
         issuer.run(issuer.fake.start())
-    late.gateway.wait_for("/access/readyz", 60)
+    late.gateway.wait_for("/access/readyz")
     ok(_whoami(late.gateway, issuer.fake.token()))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import re
 import shutil
@@ -23,16 +22,7 @@ import pytest
 from tests.e2e.world import API, OWN, mlgate, ok, processes_in, until
 from tests.stack import ROOT, Answer, Process, Stack, free_port, http, start
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
-
-
-def two_free_ports() -> int:
-    """A port that is free, and so is the next."""
-    while True:
-        port = free_port()
-        with socket.socket() as next_one, contextlib.suppress(OSError):
-            next_one.bind(("127.0.0.1", port + 1))
-            return port
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
 
 
 @dataclass
@@ -69,7 +59,7 @@ class Up:
 
 @contextmanager
 def running_up(data: Path, log: Path, port: int | None = None, *options: str) -> Iterator[Up]:
-    port = port or two_free_ports()
+    port = port or free_port(2)
     command = [sys.executable, "-m", "gateway.cli.main", "up"]
     command += ["--data", str(data), "--port", str(port), *options]
     process = start(command, f"http://127.0.0.1:{port}", log, ROOT)
@@ -77,7 +67,7 @@ def running_up(data: Path, log: Path, port: int | None = None, *options: str) ->
     try:
         until(
             lambda: "Ctrl-C stops everything" in up.said or process.process.poll() is not None,
-            seconds=180,
+            seconds=300,
         )
         assert process.process.poll() is None, up.said
         yield up
@@ -123,7 +113,7 @@ def test_up_and_down_and_up_again(folder: Path, tmp_path: Path) -> None:
         lines = up.said.partition("Log a first run as alice:\n")[2].splitlines()[:2]
         ran = subprocess.run(
             ["bash", "-c", "\n".join(lines)],
-            cwd=ROOT, capture_output=True, text=True, timeout=120, check=False,
+            cwd=ROOT, capture_output=True, text=True, timeout=300, check=False,
         )  # fmt: skip
         assert ran.returncode == 0, ran.stderr
         first = first_experiment(up, "alice")
@@ -132,14 +122,15 @@ def test_up_and_down_and_up_again(folder: Path, tmp_path: Path) -> None:
         assert (folder.stat().st_mode & 0o077) == 0, "nobody else reads the data"
 
         # Another one on the same folder says so and touches nothing.
-        other = mlgate("up", "--data", str(folder), "--port", str(two_free_ports()), cwd=ROOT)
+        other = mlgate("up", "--data", str(folder), "--port", str(free_port(2)), cwd=ROOT)
         assert other.returncode == 1
         assert "another 'mlgate up' is using" in other.stderr
         assert up.whoami(up.token("alice")).status == 200
 
         os.killpg(up.process.process.pid, signal.SIGINT)  # Ctrl-C
         assert up.process.process.wait(60) == 0
-        assert processes_in(folder) == []
+        # A process that was killed is there until it gets the machine once more.
+        until(lambda: processes_in(folder) == [])
         for port in (up.port, up.port + 1):
             with socket.socket() as free, pytest.raises(ConnectionRefusedError):
                 free.connect(("127.0.0.1", port))
@@ -168,7 +159,7 @@ def first_experiment(up: Up, who: str) -> Answer:
 
 @pytest.mark.parametrize("which", ["gateway", "issuer"])
 def test_a_port_in_use_ends_it_with_a_clear_line(tmp_path: Path, which: str) -> None:
-    port = two_free_ports()
+    port = free_port(2)
     with socket.create_server(("127.0.0.1", port if which == "gateway" else port + 1)):
         done = mlgate("up", "--data", str(tmp_path / "d"), "--port", str(port), cwd=ROOT)
     assert done.returncode == 1
@@ -181,7 +172,7 @@ def test_a_port_in_use_ends_it_with_a_clear_line(tmp_path: Path, which: str) -> 
 def test_a_folder_that_cannot_be_written_ends_it_with_a_clear_line(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     data = tmp_path / "file" / "data"
-    done = mlgate("up", "--data", str(data), "--port", str(two_free_ports()), cwd=ROOT)
+    done = mlgate("up", "--data", str(data), "--port", str(free_port(2)), cwd=ROOT)
     assert done.returncode == 1
     (line,) = done.stderr.strip().splitlines()
     assert "--data" in line
@@ -191,7 +182,7 @@ def test_mlflow_that_does_not_start_ends_it_with_a_clear_line(tmp_path: Path) ->
     data = tmp_path / "data"
     data.mkdir()
     (data / "mlflow.db").write_bytes(b"this is no database" * 1000)
-    done = mlgate("up", "--data", str(data), "--port", str(two_free_ports()), cwd=ROOT, seconds=120)
+    done = mlgate("up", "--data", str(data), "--port", str(free_port(2)), cwd=ROOT, seconds=300)
     assert done.returncode == 1
     (line,) = done.stderr.strip().splitlines()
     assert "MLflow did not start" in line

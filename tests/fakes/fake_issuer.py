@@ -45,7 +45,8 @@ def segment(value: Any) -> str:
 class FakeIssuer:
     """Serves discovery and keys, signs tokens, counts what it is asked."""
 
-    def __init__(self) -> None:
+    def __init__(self, port: int = 0) -> None:
+        """``port``: where to listen; 0: wherever is room the first time."""
         self.url = ""
         self.key: Any = rsa_key(0)
         self.kid = "k0"
@@ -62,7 +63,7 @@ class FakeIssuer:
         self.authorizations: list[str | None] = []
         self.more_routes: list[web.RouteDef] = []
         self._runner: web.AppRunner | None = None
-        self._port = 0
+        self._port = port
 
     def publish(self, **members: Any) -> None:
         """Make the current key the only published one."""
