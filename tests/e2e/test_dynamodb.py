@@ -11,12 +11,15 @@ import pytest
 
 from gateway.dynamodb_local import DynamoDbLocal
 from tests.dynamodb_local import dynamodb_local
-from tests.e2e.world import mlgate, ok, refused, share, unshare, until
+from tests.e2e.world import in_force, mlgate, ok, refused, share, unshare
 from tests.stack import Stack, make_tokens, start_gateway
 
 __all__ = ["dynamodb_local"]
 
 pytestmark = [pytest.mark.e2e, pytest.mark.heavy]
+
+SECONDS = 3.0
+"""A gateway answers from memory while DynamoDB Local, a Java program, warms up."""
 
 
 @dataclass(frozen=True)
@@ -71,12 +74,12 @@ def test_ownership_sharing_and_revocation_work_on_dynamodb(pair: Pair, unique: s
 
     assert found() == []
     ok(share(pair.first, "alice", "experiment", experiment, "group:research", "reader"))
-    until(lambda: pair.other.call("carol", "GET", path).status == 200, seconds=2.0)
+    in_force(lambda: pair.other.call("carol", "GET", path).status == 200, SECONDS)
     # The run may be readable earlier: an ACL that is not in memory is read as it is now, while what
     # a search shows follows the feed.
-    until(lambda: found() == [experiment], seconds=2.0)
+    in_force(lambda: found() == [experiment], SECONDS)
     ok(unshare(pair.other, "alice", "experiment", experiment, "group:research"))
-    until(lambda: pair.first.call("carol", "GET", path).status == 403, seconds=2.0)
+    in_force(lambda: pair.first.call("carol", "GET", path).status == 403, SECONDS)
 
 
 def test_a_revoked_token_is_refused_by_both_gateways(pair: Pair) -> None:
@@ -85,9 +88,9 @@ def test_a_revoked_token_is_refused_by_both_gateways(pair: Pair) -> None:
     ok(pair.other.call(None, "GET", "/access/api/v1/whoami", headers=headers))
     ok(pair.first.call("alice", "DELETE", f"/access/api/v1/tokens/{made['id']}"))
     for gateway in (pair.first, pair.other):
-        until(
+        in_force(
             lambda gateway=gateway: (
                 gateway.call(None, "GET", "/access/api/v1/whoami", headers=headers).status == 401
             ),
-            seconds=2.0,
+            SECONDS,
         )

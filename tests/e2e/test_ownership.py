@@ -19,6 +19,7 @@ from tests.e2e.world import (
     get_experiment,
     get_model,
     grants_of,
+    in_force,
     in_store,
     name_of,
     new_experiment,
@@ -198,7 +199,7 @@ def test_a_deleted_models_name_starts_fresh(stack: Stack, second: Stack) -> None
     }
     for who in ("alice", "bob"):
         assert get_model(stack, who, model).status == 404
-        until(lambda who=who: get_model(second, who, model).status == 404, seconds=1.5)
+        in_force(lambda who=who: get_model(second, who, model).status == 404)
 
 
 def test_a_name_starts_fresh_even_when_dropping_its_grants_was_lost(stack: Stack) -> None:
@@ -253,11 +254,11 @@ def test_renaming_moves_every_grant_and_frees_the_old_name(stack: Stack, second:
     assert grants_of(stack, "alice", "model", new) == before
     assert get_model(stack, "carol", new).status == 200
     assert stored_acl(stack.folder, Kind.MODEL, old) is None
-    until(lambda: get_model(second, "carol", new).status == 200, seconds=1.5)
+    in_force(lambda: get_model(second, "carol", new).status == 200)
 
     new_model(stack, "carol", old)
     assert get_model(stack, "alice", old).status == 404
-    until(lambda: get_model(second, "alice", old).status == 404, seconds=1.5)
+    in_force(lambda: get_model(second, "alice", old).status == 404)
 
 
 def test_a_rename_that_mlflow_refuses_changes_no_grant(stack: Stack) -> None:

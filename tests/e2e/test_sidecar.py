@@ -18,6 +18,7 @@ from tests.e2e.world import (
     new_experiment,
     ok,
     refused,
+    until,
 )
 from tests.stack import ROOT, Stack, free_port, http
 
@@ -57,6 +58,8 @@ def test_what_is_older_than_the_gateway_gets_its_owners(
     assert f"experiment:{experiment}: user:alice manager" in done.stdout
 
     other = gateway_of([stack.mlflow.url])
+    # This one did not start after it, so that it has to hear of it.
+    until(lambda: get_experiment(here, "alice", experiment).status == 200)
     for gateway in (here, other):
         assert grants_of(gateway, "alice", "experiment", experiment) == {"user:alice": "manager"}
         assert get_model(gateway, "alice", model).status == 200

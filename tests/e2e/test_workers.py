@@ -13,6 +13,7 @@ from tests.e2e.world import (
     OWN,
     children_of,
     get_experiment,
+    in_force,
     metric,
     new_experiment,
     ok,
@@ -58,12 +59,12 @@ def test_two_workers_agree_and_count_together(
         assert get_experiment(here, "carol", experiment).status == 200
         token = ok(here.call("alice", "POST", f"{OWN}/tokens", {"label": "x"}))
     with _asleep(second):
-        until(lambda: get_experiment(here, "carol", experiment).status == 200, seconds=1.5)
+        in_force(lambda: get_experiment(here, "carol", experiment).status == 200)
         ok(http("GET", f"{here.url}{OWN}/whoami", token=token["token"]))
         ok(unshare(here, "alice", "experiment", experiment, "user:carol"))
         ok(here.call("alice", "DELETE", f"{OWN}/tokens/{token['id']}"))
     with _asleep(first):
-        until(lambda: get_experiment(here, "carol", experiment).status == 403, seconds=1.5)
+        in_force(lambda: get_experiment(here, "carol", experiment).status == 403)
         revoked = http("GET", f"{here.url}{OWN}/whoami", token=token["token"])
         refused(revoked, 401, "UNAUTHENTICATED")
 

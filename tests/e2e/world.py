@@ -25,6 +25,8 @@ API = "/api/2.0/mlflow"
 OWN = "/access/api/v1"
 IN_FORCE_SECONDS = 1.0
 """How soon a grant or revocation must be in force on another gateway (DESIGN.md)."""
+_ANSWER_SECONDS = 0.1
+"""A gateway that takes longer for an answer does not get the machine, to read the feed neither."""
 
 
 def until(
@@ -39,6 +41,24 @@ def until(
         if time.monotonic() > deadline:
             raise AssertionError(f"not within {seconds} s: {what or holds}")
         time.sleep(every)  # polling a real process, with a deadline
+
+
+def in_force(holds: Callable[[], T], seconds: float = IN_FORCE_SECONDS + 0.5) -> T:
+    """Ask from the moment of a change until it is in force, which it must be in time; the answer.
+
+    Time in which a gateway does not answer at all does not count: then it is not the gateway that
+    is late. A machine of two cores stops a process for seconds when others start on it.
+    """
+    left = seconds
+    while True:
+        asked = time.monotonic()
+        found = holds()
+        if found:
+            return found
+        if left < 0:
+            raise AssertionError(f"not in force within {seconds} s: {holds}")
+        time.sleep(0.02)  # polling a real process, with a deadline
+        left -= min(time.monotonic() - asked, _ANSWER_SECONDS)
 
 
 # --- MLflow, by plain HTTP --------------------------------------------------------------------
@@ -145,7 +165,7 @@ def stored_acl(folder: Path, kind: Kind, name: str) -> Acl | None:
 
 
 def mlgate(
-    *args: str, cwd: Path, seconds: float = 60.0, **env: str
+    *args: str, cwd: Path, seconds: float = 180.0, **env: str
 ) -> subprocess.CompletedProcess[str]:
     """Run the command line to its end."""
     clean = {k: v for k, v in os.environ.items() if not k.startswith(("MLFLOW_", "MLGATE_"))}
@@ -173,7 +193,7 @@ def processes_in(folder: Path) -> list[str]:
         if not entry.name.isdigit() or int(entry.name) == os.getpid():
             continue
         with contextlib.suppress(OSError):
-            command = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode()
+            command = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
             where = str((entry / "cwd").readlink())
             if where.startswith(str(folder)) or str(folder) in command:
                 found.append(f"{entry.name}: {command}")
