@@ -20,8 +20,9 @@ def send_to_gateway(
 ) -> tuple[bytes, bytes, list[Reply]]:
     """What was sent, everything that came back, and the answers in it."""
     sent = request.wire(world, stack.tokens)
-    # What is not plain HTTP may leave both sides waiting for the other.
-    received, answers = exchange(stack.url, sent, seconds=30.0 if request.raw is None else 1.5)
+    # What is not plain HTTP may leave both sides waiting for the other, once it was answered.
+    closes = request.raw is None or b"Connection: close" in request.raw
+    received, answers = exchange(stack.url, sent, silence=None if closes else 1.5)
     return sent, received, answers
 
 

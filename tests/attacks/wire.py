@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import socket
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
@@ -39,20 +40,24 @@ class Reply:
         return b""
 
 
-def exchange(url: str, sent: bytes, *, seconds: float = 30.0) -> tuple[bytes, list[Reply]]:
+def exchange(
+    url: str, sent: bytes, *, seconds: float = 60.0, silence: float | None = None
+) -> tuple[bytes, list[Reply]]:
     """Send bytes on a new connection and read until the server closes it.
 
-    Returns everything that came back, raw, and the answers found in it.
+    ``silence``: an answer has come and nothing more for so long: it was the last one. Returns
+    everything that came back, raw, and the answers found in it.
     """
     place = urlsplit(url)
     with socket.create_connection((place.hostname or "", place.port or 80), seconds) as sock:
         received = b""
-        try:
-            sock.sendall(sent)
+        with suppress(TimeoutError, ConnectionError):
+            sock.sendall(sent)  # a server may hang up on nonsense before it has all of it
+        with suppress(TimeoutError, ConnectionError):  # or wait for more of it
             while chunk := sock.recv(65536):
                 received += chunk
-        except (TimeoutError, ConnectionError):
-            pass  # a server may hang up on nonsense, or wait for more of it
+                if silence is not None and b"\r\n\r\n" in received:
+                    sock.settimeout(silence)
     return received, replies(received)
 
 
