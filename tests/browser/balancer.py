@@ -39,10 +39,11 @@ class Balancer:
         self._loop.run_forever()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        number = self._count % len(self.behind)
+        behind = self.behind  # a test may set another meanwhile
+        number = self._count % len(behind)
         self._count += 1
         self.taken.append(number)
-        parts = urlsplit(self.behind[number])
+        parts = urlsplit(behind[number])
         try:
             there, back = await asyncio.open_connection(parts.hostname, parts.port)
         except OSError:

@@ -89,7 +89,7 @@ def site(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sit
         command = ["node", str(HERE / "provider.mjs"), str(modules), str(port), str(people)]
         provider = start([*command, balancer.url], issuer, folder / "provider.log", folder)
         opened.callback(provider.stop)
-        provider.wait_for("/.well-known/openid-configuration", 60)
+        provider.wait_for("/.well-known/openid-configuration")
         gateways = []
         for _ in range(2):
             gateway = start_gateway(
@@ -145,7 +145,7 @@ async def agree(page: Page, site: Site) -> None:
             return page.url.startswith(site.url) or await consent.count() > 0
         return False
 
-    await eventually(further, seconds=40)
+    await eventually(further)
     if not page.url.startswith(site.url):
         await page.click("button[type=submit]")
     await page.wait_for_url(f"{site.url}/**")
@@ -156,7 +156,7 @@ async def whoami(page: Page) -> Any:
     return await page.evaluate(f"async () => (await fetch('{OWN}/whoami')).json()")
 
 
-async def eventually(ask: Callable[[], Awaitable[Any]], *, seconds: float = 10.0) -> None:
+async def eventually(ask: Callable[[], Awaitable[Any]], *, seconds: float = 60.0) -> None:
     """Ask until the answer is true, at most so long."""
     deadline = time.monotonic() + seconds
     while not await ask():

@@ -17,7 +17,7 @@ from tests.browser.tools import axe_core
 from tests.e2e.world import API, OWN, name_of, until
 from tests.stack import http
 
-pytestmark = [pytest.mark.heavy, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.heavy, pytest.mark.timeout(1800)]
 PAGES = (
     "/access/", "/access/tokens", "/access/services", "/access/sessions", "/access/roles",
     "/access/why",
@@ -39,7 +39,7 @@ def create(name: str, variables: dict[str, str], folder: Path) -> subprocess.Com
         text=True,
         check=False,
         cwd=folder,
-        timeout=120,
+        timeout=300,
         env={**clean, **variables},
     )
 

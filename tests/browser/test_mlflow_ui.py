@@ -17,7 +17,7 @@ from tests.browser.tour import Watch
 from tests.e2e.world import API, name_of
 from tests.stack import http
 
-pytestmark = [pytest.mark.heavy, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.heavy, pytest.mark.timeout(1800)]
 
 WORK = """
 import json, sys, mlflow, numpy
@@ -164,7 +164,7 @@ async def test_artifacts_are_shown_and_downloaded(
             async def drawn(ask: str = sizes) -> bool:
                 return [64, 48] in await page.evaluate(ask)
 
-            await eventually(drawn, seconds=30)
+            await eventually(drawn)
         await page.screenshot(path=str(kept / f"ui-artifact-{Path(name).stem}.png"))
         async with page.expect_download() as download:
             await page.locator(DOWNLOAD).click()

@@ -25,7 +25,7 @@ from tests.dynamodb_local import jars_folder
 from tests.e2e.test_up import Up, running_up
 from tests.stack import ROOT
 
-pytestmark = [pytest.mark.heavy, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.heavy, pytest.mark.timeout(1800)]
 SCRIPT = Path(__file__).parent / "day_of_work.py"
 
 

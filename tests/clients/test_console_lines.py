@@ -27,7 +27,7 @@ def shell(text: str) -> str:
     """What a shell prints that knows of MLflow only what the text says."""
     clean = {k: v for k, v in os.environ.items() if not k.startswith(("MLFLOW_", "MLGATE_"))}
     done = subprocess.run(
-        ["bash", "-c", text], env=clean, capture_output=True, text=True, timeout=120, check=False
+        ["bash", "-c", text], env=clean, capture_output=True, text=True, timeout=300, check=False
     )
     assert done.returncode == 0, done.stderr
     return done.stdout

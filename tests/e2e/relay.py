@@ -161,7 +161,10 @@ class RawUpstream(_Listener):
             head, _, data = data.partition(b"\r\n\r\n")
             length = _length(head)
             while len(data) < length:
-                data += accepted.recv(65536)
+                more = accepted.recv(65536)
+                if not more:
+                    return
+                data += more
             asked = Asked(accepted, head, data[:length])
             data = data[length:]
             if asked.target == "/health":

@@ -54,7 +54,7 @@ def mlflow(
 ) -> Iterator[Process]:
     folder: Path = tmp_path_factory.mktemp("target")
     made = start_mlflow(folder, MLFLOW_DEPLOYMENTS_TARGET=asked[0])
-    made.wait_for("/health", 120)
+    made.wait_for("/health")
     yield made
     made.stop()
 

@@ -214,7 +214,7 @@ def test_a_page_token_opens_only_where_it_was_made(crowd: Crowd) -> None:
         (search, {**fields, "filter": "name LIKE '%'", "page_token": token}),
         (search, {**fields, "order_by": ["name ASC"], "page_token": token}),
         (search, {**fields, "page_token": mlflows}),
-        (search, {**fields, "page_token": token[:-2] + "AA"}),
+        (search, {**fields, "page_token": token[:-2] + ("AA" if token[-2:] != "AA" else "BB")}),
         (search, {**fields, "page_token": "garbage"}),
         (
             _get(crowd.stack, "erin", "registered-models/search"),

@@ -202,7 +202,7 @@ def _gc(server: Process, dynamodb_local: Any, *arguments: str) -> subprocess.Com
         [sys.executable, "-m", "mlflow", "gc",
          "--backend-store-uri", dynamodb_local.store_url("mlflow"), *arguments],
         env={**os.environ, "MLFLOW_TRACKING_URI": server.url},
-        capture_output=True, text=True, timeout=120, check=True,
+        capture_output=True, text=True, timeout=300, check=True,
     )  # fmt: skip
 
 
@@ -219,7 +219,7 @@ def test_mlflow_gc_removes_a_deleted_experiment(
         [sys.executable, "-m", "mlflow", "gc", "--backend-store-uri", uri,
          "--artifacts-destination", str(tmp_path), "--experiment-ids", experiment_id],
         env={**os.environ, "MLFLOW_TRACKING_URI": server.url},
-        capture_output=True, text=True, timeout=120, check=False,
+        capture_output=True, text=True, timeout=300, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-2000:]
     assert f"Run with ID {run_id} has been permanently deleted" in done.stdout

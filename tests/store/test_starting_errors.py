@@ -58,7 +58,7 @@ def started(uri: str, folder: Path) -> subprocess.CompletedProcess[str]:
                "--host", "127.0.0.1", "--port", str(free_port()), "--workers", "1"]  # fmt: skip
     environ = {**os.environ, "PYTHONPATH": str(ROOT)}
     return subprocess.run(
-        command, cwd=folder, env=environ, capture_output=True, text=True, timeout=120, check=False
+        command, cwd=folder, env=environ, capture_output=True, text=True, timeout=300, check=False
     )
 
 

@@ -141,6 +141,6 @@ def test_the_stock_server_reads_what_mlgate_archives(dynamodb_local: Any, tmp_pa
 
 
 def _run(command: list[str], *, fails: bool = False) -> Any:
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
     assert (done.returncode != 0) == fails, done.stderr[-3000:]
     return done

@@ -112,7 +112,7 @@ def test_the_stock_client_on_a_stock_server(server: Process, tmp_path: Path) -> 
     script = tmp_path / "client.py"
     script.write_text(CLIENT)
     done = subprocess.run(
-        [sys.executable, str(script), server.url], capture_output=True, text=True, timeout=120
+        [sys.executable, str(script), server.url], capture_output=True, text=True, timeout=300
     )
     assert done.returncode == 0, done.stderr[-3000:]
     trace_id = done.stdout.split()[-1]

@@ -47,7 +47,7 @@ def test_a_server_with_workspaces_does_not_start(dynamodb_local: Any, tmp_path: 
         "--backend-store-uri", uri, "--port", str(free_port()),
     ]  # fmt: skip
     done = subprocess.run(
-        command, cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False
+        command, cwd=tmp_path, capture_output=True, text=True, timeout=300, check=False
     )
     assert done.returncode == 1
     assert "Start MLflow without --enable-workspaces" in done.stderr
