@@ -126,7 +126,7 @@ class Asked:
         """Raw bytes."""
         self.connection.sendall(data)
 
-    def gone(self, seconds: float = 20.0) -> bool:
+    def gone(self, seconds: float = 60.0) -> bool:
         """Whether the gateway closes this connection, waiting for it."""
         self.connection.settimeout(seconds)
         try:

@@ -115,11 +115,11 @@ def _killed_during(
 
     caller = threading.Thread(target=ask)
     caller.start()
-    assert relay.held.wait(30), "MLflow has answered; the gateway does not know yet"
+    assert relay.held.wait(60), "MLflow has answered; the gateway does not know yet"
     os.killpg(here.gateway.process.pid, signal.SIGKILL)
-    here.gateway.process.wait(10)
+    here.gateway.process.wait(60)
     relay.release.set()
-    caller.join(30)
+    caller.join(60)
     assert failure, "the caller got no answer"
     relay.hold = None
 
@@ -175,7 +175,7 @@ def test_a_caller_who_hangs_up_still_owns_what_was_made(
     }
     body = f'{{"name": "{name}"}}'
     connection.request("POST", f"{API}/registered-models/create", body, headers)
-    assert relay.held.wait(30)
+    assert relay.held.wait(60)
     connection.close()
     relay.release.set()
     acl = until(lambda: stored_acl(here.folder, Kind.MODEL, name))
@@ -284,10 +284,10 @@ def test_who_takes_the_old_name_during_a_rename_takes_nothing_else(
     relay.hold = b"registered-models/rename"
     renaming = threading.Thread(target=_rename, args=(here, "alice", old, new))
     renaming.start()
-    assert relay.held.wait(30)
+    assert relay.held.wait(60)
     new_model(there, "carol", old)
     relay.release.set()
-    renaming.join(30)
+    renaming.join(60)
     relay.hold = None
     assert get_model(there, "carol", new).status == 404
     assert grants_of(there, "alice", "model", new) == before
@@ -308,13 +308,13 @@ def test_an_answer_that_comes_late_takes_no_name_back(
     asking = {"create": new_model, "delete": _delete}[call]
     late = threading.Thread(target=asking, args=(here, "alice", name))
     late.start()
-    assert relay.held.wait(30)
+    assert relay.held.wait(60)
     if call == "create":
         ok(_delete(there, "alice", name))
     new_model(there, "carol", name)
     ok(share(there, "carol", "model", name, "user:dave", "reader"))
     relay.release.set()
-    late.join(30)
+    late.join(60)
     relay.hold = None
     assert get_model(there, "alice", name).status == 404
     assert set(grants_of(there, "carol", "model", name)) == {

@@ -128,7 +128,7 @@ def test_up_and_down_and_up_again(folder: Path, tmp_path: Path) -> None:
         assert up.whoami(up.token("alice")).status == 200
 
         os.killpg(up.process.process.pid, signal.SIGINT)  # Ctrl-C
-        assert up.process.process.wait(60) == 0
+        assert up.process.process.wait(180) == 0
         # A process that was killed is there until it gets the machine once more.
         until(lambda: processes_in(folder) == [])
         for port in (up.port, up.port + 1):
@@ -146,7 +146,7 @@ def test_up_and_down_and_up_again(folder: Path, tmp_path: Path) -> None:
         # MLflow dies: everything ends, with a line.
         (mlflow, *_) = [p for p in processes_in(folder) if "mlflow server" in p]
         os.kill(int(mlflow.partition(":")[0]), signal.SIGKILL)
-        assert again.process.process.wait(60) == 1
+        assert again.process.process.wait(180) == 1
         assert "MLflow ended unexpectedly" in again.said
         assert "Traceback" not in again.said
         until(lambda: processes_in(folder) == [])

@@ -47,7 +47,7 @@ def test_up_on_dynamodb_keeps_everything_and_leaves_nothing_running(
         assert first_experiment(up, "carol").status == 404
         assert not {"mlgate.db", "mlflow.db"} & {one.name for one in folder.iterdir()}
         os.killpg(up.process.process.pid, signal.SIGINT)  # Ctrl-C
-        assert up.process.process.wait(60) == 0
+        assert up.process.process.wait(180) == 0
         until(lambda: processes_in(folder) == [])
         token = up.token("alice")
         assert "Traceback" not in up.said
@@ -59,7 +59,7 @@ def test_up_on_dynamodb_keeps_everything_and_leaves_nothing_running(
         assert again_found == found
         (server,) = [one for one in processes_in(folder) if "Launcher.java" in one]
         os.kill(int(server.partition(":")[0]), signal.SIGKILL)
-        assert again.process.process.wait(60) == 1
+        assert again.process.process.wait(180) == 1
         assert "DynamoDB Local ended unexpectedly" in again.said
         assert "Traceback" not in again.said
         until(lambda: processes_in(folder) == [])
@@ -131,7 +131,7 @@ def test_an_interrupted_fetch_leaves_nothing_running(
     with _fetching(tmp_path) as process:
         until(lambda: len(processes_in(tmp_path)) >= 3)
         process.send_signal(number)
-        assert process.wait(30) == 0
+        assert process.wait(60) == 0
         # A process that was killed is there until it gets the machine once more.
         until(lambda: processes_in(tmp_path) == [])
         assert b"Traceback" not in (tmp_path / "log").read_bytes()
