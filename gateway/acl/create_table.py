@@ -19,6 +19,8 @@ from gateway.acl.store import StoreUnavailable
 
 _WAIT_SECONDS = 300
 _POLL_SECONDS = 2
+_READ_SECONDS = 30.0
+"""Nobody's request waits here, and a DynamoDB Local that has just started takes seconds."""
 
 
 def create_table(uri: str) -> list[str]:
@@ -29,7 +31,7 @@ def create_table(uri: str) -> list[str]:
     """
     url = parse_dynamodb_url(uri)
     try:
-        client = make_client(url)
+        client = make_client(url, read_seconds=_READ_SECONDS)
         return [_table(client, url), _ttl(client, url), _recovery(client, url)]
     except (BotoCoreError, ClientError) as error:
         raise unavailable(error, uri) from error

@@ -183,7 +183,7 @@ class Table:
             return self._client
 
 
-def make_client(url: DynamoDbUrl) -> Any:
+def make_client(url: DynamoDbUrl, *, read_seconds: float = READ_SECONDS) -> Any:
     """A boto3 client for ``url``; usable from several threads. Raises BotoCoreError.
 
     For an endpoint on this machine (DynamoDB Local) made-up credentials do when there are none.
@@ -201,7 +201,7 @@ def make_client(url: DynamoDbUrl) -> Any:
             options |= {"aws_access_key_id": "local", "aws_secret_access_key": "local"}
     config = Config(
         connect_timeout=CONNECT_SECONDS,
-        read_timeout=READ_SECONDS,
+        read_timeout=read_seconds,
         max_pool_connections=THREADS,
         retries={"mode": "standard", "total_max_attempts": ATTEMPTS},
     )
