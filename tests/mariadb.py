@@ -34,8 +34,9 @@ class MariaDb:
         with (folder / "log").open("wb") as log:
             self._process = subprocess.Popen(
                 [SERVER, "--no-defaults", *as_user, data, f"--port={self.port}",
-                 "--bind-address=127.0.0.1", f"--socket={folder / 'socket'}",
-                 "--innodb-flush-log-at-trx-commit=0"],
+                 "--bind-address=127.0.0.1", "--innodb-flush-log-at-trx-commit=0",
+                 # Beside the data: its path has to be short, and TMPDIR may not be.
+                 "--socket=socket"],
                 stdout=log, stderr=log,
             )  # fmt: skip
         until(self._answers, seconds=60, what="MariaDB starts")

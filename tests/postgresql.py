@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import pwd
 import shutil
-import socket
 import subprocess
 import tempfile
 from collections.abc import Iterator
@@ -14,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.debian import installed
+from tests.stack import free_port
 
 PROGRAMS = Path("/usr/lib/postgresql")
 
@@ -23,11 +23,12 @@ class PostgreSql:
 
     def __init__(self, programs: Path, folder: Path, user: str | None) -> None:
         self._programs, self._folder, self._user = programs, folder, user
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = probe.getsockname()[1]
-        self._run("initdb", "-D", "data", "-U", "test", "-A", "trust", "-E", "UTF8", "--no-sync")
-        options = f"-h 127.0.0.1 -p {self.port} -k {folder} -c fsync=off"
+        # Whatever LANG says: it may name a locale that this machine does not have.
+        self._run("initdb", "-D", "data", "-U", "test", "-A", "trust", "-E", "UTF8", "--no-locale",
+                  "--no-sync")  # fmt: skip
+        self.port = free_port()  # when it is about to be used
+        # No socket: its path has to be short, and TMPDIR may not be.
+        options = f"-h 127.0.0.1 -p {self.port} -c unix_socket_directories= -c fsync=off"
         self._run("pg_ctl", "-D", "data", "-w", "-t", "60", "-l", "log", "-o", options, "start")
 
     def new(self, name: str) -> str:
