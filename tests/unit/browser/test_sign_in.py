@@ -185,7 +185,8 @@ def another_browsers_state(w: World, b: Browser, answer: dict[str, str]) -> None
 
 
 def forged_cookie(w: World, b: Browser, answer: dict[str, str]) -> None:
-    b.cookies.update({name: value[:-4] + "AAAA" for name, value in b.cookies.items()})
+    for name, value in b.cookies.items():
+        b.cookies[name] = value[:-4] + ("AAAA" if value[-4:] != "AAAA" else "BBBB")
 
 
 def too_slow(w: World, b: Browser, answer: dict[str, str]) -> None:

@@ -122,7 +122,9 @@ async def test_close_that_the_loop_has_not_seen_yet_is_noticed_before_a_post(mak
                 (idle,) = pool._idle
             # The block has closed the server's socket. The kernel may take a moment to hand its
             # end over on a busy machine; the loop stands still meanwhile.
-            assert select.select([idle.fileno()], [], [], 60)[0]
+            heard = select.poll()
+            heard.register(idle.fileno(), select.POLLIN)
+            assert heard.poll(60_000)
 
 
 async def test_idle_connection_is_closed_before_the_server_would(make_pool):
