@@ -13,12 +13,16 @@ from types import TracebackType
 from typing import Self
 from urllib.parse import urlsplit
 
+from tests.stack import free_port
+
 
 class _Listener:
     """Accepts connections and gives each to ``serve`` in a thread of its own."""
 
     def __init__(self) -> None:
-        self._socket = socket.create_server(("127.0.0.1", 0))
+        # Not a port of the system's choice: `mlgate up` lets it choose one for MLflow, which takes
+        # it half a minute later.
+        self._socket = socket.create_server(("127.0.0.1", free_port()))
         self._open: list[socket.socket] = []
         self._ending = threading.Event()
         self._thread = threading.Thread(target=self._accept, daemon=True)
