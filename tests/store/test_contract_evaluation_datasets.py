@@ -38,7 +38,7 @@ def plain_record(side: Side, record: DatasetRecord) -> dict[str, Any]:
 
 
 @pytest.fixture
-def both(sql: Any, ours: Any, monkeypatch: pytest.MonkeyPatch) -> Both:
+def both(sql: Any, ours: Any, ticking: None, monkeypatch: pytest.MonkeyPatch) -> Both:
     monkeypatch.setitem(PLAIN, EvaluationDataset, plain_dataset)
     monkeypatch.setitem(PLAIN, DatasetRecord, plain_record)
     return Both(sql, ours)

@@ -52,7 +52,7 @@ def _values(metric: Metric) -> tuple[Any, ...]:
 
 
 @pytest.fixture
-def both(sql: Any, ours: Any, monkeypatch: pytest.MonkeyPatch) -> Both:
+def both(sql: Any, ours: Any, ticking: None, monkeypatch: pytest.MonkeyPatch) -> Both:
     monkeypatch.setitem(PLAIN, LoggedModel, plain_model)
     return Both(sql, ours)
 

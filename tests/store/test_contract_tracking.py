@@ -26,7 +26,7 @@ RUN, OTHER, GHOST = RunRef(0), RunRef(1), RunRef(99)
 
 
 @pytest.fixture
-def both(sql: Any, ours: Any) -> Both:
+def both(sql: Any, ours: Any, ticking: None) -> Both:
     return Both(sql, ours)
 
 
