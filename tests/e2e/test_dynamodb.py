@@ -18,7 +18,7 @@ __all__ = ["dynamodb_local"]
 
 pytestmark = [pytest.mark.e2e, pytest.mark.heavy]
 
-SECONDS = 3.0
+SECONDS = 2.0
 """A gateway answers from memory while DynamoDB Local, a Java program, warms up."""
 
 
