@@ -93,7 +93,7 @@ def check_artifact_segments(segments: Sequence[str], name: str = "An artifact pa
         if segment in ("", ".", "..") or _ARTIFACT_SEGMENT_REFUSES.search(segment):
             raise BadRequest(
                 f"{name} must not contain empty, '.' or '..' parts, '%', '?', '#', ';', "
-                "a backslash, or blanks at either end of a part."
+                "a backslash, or blanks at either end of a part; use another name."
             )
         if "/" in segment or _CONTROL.search(segment):
             raise BadRequest(f"{name} must not contain control characters.")

@@ -12,7 +12,7 @@ import pytest
 from playwright.async_api import Page, expect
 
 from tests.browser.conftest import NewPage, Site, agree, eventually, sign_in, whoami
-from tests.e2e.world import API, OWN, in_force, name_of
+from tests.e2e.world import API, IN_FORCE_SECONDS, OWN, in_force, name_of
 from tests.stack import http
 
 pytestmark = [pytest.mark.heavy, pytest.mark.timeout(1800)]
@@ -82,7 +82,7 @@ async def test_what_is_shared_is_seen_within_a_second(site: Site, person: NewPag
     for gateway in site.gateways:
         get = f"{gateway.url}{API}/experiments/get?experiment_id={experiment}"
         token = site.tokens["carol"]
-        in_force(lambda at=get, by=token: http("GET", at, token=by).status == 200)
+        in_force(lambda at=get, by=token: http("GET", at, token=by).status == 200, IN_FORCE_SECONDS)
     assert await carol.evaluate(ask) == 200
 
 
@@ -137,7 +137,7 @@ async def test_a_session_that_ends_during_work_says_so_and_offers_sign_in(
     # The page's own calls are refused from now on; the menu's script notices one of them.
     ask = """async () => { const got = await fetch('/ajax-api/3.0/mlflow/server-info');
         await got.text(); return got.status; }"""
-    await eventually(lambda: is_status(page, ask, 401))
+    await eventually(lambda: is_status(page, ask, 401), seconds=5)
     banner = page.get_by_role("alert").filter(has_text="Your session has ended")
     await expect(banner).to_be_visible(timeout=20_000)  # not by its watch, which looks each minute
     await page.screenshot(path=str(site.folder / "ended.png"))

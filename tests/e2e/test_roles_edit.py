@@ -12,6 +12,7 @@ from tests.e2e.world import (
     API,
     get_experiment,
     grants_of,
+    in_force,
     metric,
     mlgate,
     new_experiment,
@@ -20,14 +21,13 @@ from tests.e2e.world import (
     refused,
     share,
     unshare,
-    until,
 )
 from tests.stack import ROOT, Answer, Stack
 
 pytestmark = pytest.mark.e2e
 
-SECONDS = 20.0
-"""The file is looked at once a second; reading it takes a busy machine another one or two."""
+SECONDS = 5.0
+"""The file is looked at once a second."""
 
 
 def _tag(stack: Stack, who: str, run: str) -> Answer:
@@ -64,7 +64,7 @@ def test_taking_a_call_from_a_role_and_breaking_the_file(
     )
     assert taken.count("- runs/set-tag\n") == 1
     _replace(roles, taken)
-    until(lambda: _tag(here, "carol", run).status == 403, seconds=SECONDS)
+    in_force(lambda: _tag(here, "carol", run).status == 403, SECONDS)
     said = refused(_tag(here, "carol", run))
     assert "editor" in said
     assert get_experiment(here, "carol", experiment).status == 200
@@ -73,7 +73,7 @@ def test_taking_a_call_from_a_role_and_breaking_the_file(
 
     # A broken edit changes nothing, and everybody who looks is told.
     roles.write_text(taken.replace("      - runs/create\n", "      - runs/craete\n"))
-    until(lambda: metric(here.url, "mlgate_roles_broken") == 1, seconds=SECONDS)
+    in_force(lambda: metric(here.url, "mlgate_roles_broken") == 1, SECONDS)
     refused(_tag(here, "carol", run))
     ok(_tag(here, "alice", run))
     checked = mlgate("check", "--offline", "--config", str(config), cwd=here.folder)
@@ -84,12 +84,12 @@ def test_taking_a_call_from_a_role_and_breaking_the_file(
 
     for broken in ("", "roles: [", "version: 1\nroles: {}\n"):
         roles.write_text(broken)
-        until(lambda: metric(here.url, "mlgate_roles_broken") == 1, seconds=SECONDS)
+        in_force(lambda: metric(here.url, "mlgate_roles_broken") == 1, SECONDS)
         refused(_tag(here, "carol", run))
         ok(_tag(here, "bob", run))
 
     _replace(roles, shipped)
-    until(lambda: metric(here.url, "mlgate_roles_broken") == 0, seconds=SECONDS)
+    in_force(lambda: metric(here.url, "mlgate_roles_broken") == 0, SECONDS)
     ok(_tag(here, "carol", run))
     checked = mlgate("check", "--offline", "--config", str(config), cwd=here.folder)
     assert checked.returncode == 0, checked.stdout
@@ -108,7 +108,7 @@ def test_a_role_of_ones_own_and_private_spaces(
         "experiment: {creator: manager, group: none}",
     )
     _replace(roles, text)
-    experiment = until(lambda: _private(here), seconds=SECONDS)
+    experiment = in_force(lambda: _private(here), SECONDS)
     refused(get_experiment(here, "bob", experiment))
     run = new_run(here, "alice", experiment)
     ok(share(here, "alice", "experiment", experiment, "user:bob", "auditor"))

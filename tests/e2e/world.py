@@ -26,7 +26,7 @@ OWN = "/access/api/v1"
 IN_FORCE_SECONDS = 1.0
 """How soon a grant or revocation must be in force on another gateway (DESIGN.md)."""
 _ANSWER_SECONDS = 0.1
-"""A gateway that takes longer for an answer does not get the machine, to read the feed neither."""
+"""A gateway that takes longer for an answer does not get the machine to look for changes either."""
 
 
 def until(
